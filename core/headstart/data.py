@@ -1,0 +1,64 @@
+"""The interface of data: raw examples in the user's terms, read lazily, and one way in for new inputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from headstart.example import Example, Target
+
+
+class Data(ABC):
+    """Examples of one task. Keyword-only arguments of `__init__` are the recipe's options.
+
+    Constructing is cheap and reads nothing, so that a loaded run can make the part again where the training data is
+    absent; `examples` and `target` read.
+
+    Class attributes:
+        modality: What `Example.input` is: "text", "image", "volume", ... (open set).
+        target_kinds: Kinds of target that this data can give: ("class",), ("class", "number"), ...
+    """
+
+    modality: ClassVar[str]
+    target_kinds: ClassVar[tuple[str, ...]] = ("class",)
+
+    @property
+    @abstractmethod
+    def target(self) -> Target:
+        """What is predicted, with the labels that really occur.
+
+        Raises:
+            DataError: The file is missing or unreadable, or the column is absent.
+        """
+
+    @abstractmethod
+    def examples(self) -> Sequence[Example]:
+        """All usable examples in the order of the source; the same list each time.
+
+        Raises:
+            DataError: The source is missing, unreadable or empty.
+        """
+
+    @abstractmethod
+    def read(self, source: Any) -> Any:
+        """One new input, read exactly as `examples` reads; the only way in at predict, evaluate and serve."""
+
+    def open(self, path: Path) -> Sequence[Example]:
+        """Examples of another file or folder of the same form; targets where it holds them, else None."""
+        return [Example(id=str(path), input=self.read(path))]
+
+    def augment(self, input: Any, rng: np.random.Generator) -> Any:
+        """A training view of `input`, a pure function of `rng`; the default changes nothing."""
+        return input
+
+    def excerpt(self, input: Any) -> str | None:
+        """A short text that lets a person recognise the example in a report; None = nothing may be shown."""
+        return None
+
+    def facts(self) -> Mapping[str, Any]:
+        """What was seen while reading (encoding, separator, dropped rows ...), plain JSON values, for `check` and the run."""
+        return {}

@@ -1,0 +1,69 @@
+"""The interface of a head: the head is the task, from features to loss, predictions and scores in the user's terms."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from headstart.example import Target
+from headstart.features import Features
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a head says of one example.
+
+    Attributes:
+        value: In the terms of the targets: a label, a number, a tuple of labels.
+        probabilities: Label -> probability in [0, 1], where the head gives them.
+        details: Further plain JSON values (distance to the cluster's centre ...).
+    """
+
+    value: Any
+    probabilities: Mapping[str, float] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Head(nn.Module, ABC):
+    """A task on top of features: `HeadClass(ports, target, **options)`; keyword-only arguments are the recipe's options.
+
+    Class attributes:
+        kinds: Kinds of target that it can learn: ("class",), ("number",), ...
+        needs: Ports that it reads; the only ones that are stored for it.
+        by_gradient: True = trained by `loss`; False = `fit` learns in one go on the features of a frozen backbone.
+    """
+
+    kinds: ClassVar[tuple[str, ...]]
+    needs: ClassVar[tuple[str, ...]] = ("pooled",)
+    by_gradient: ClassVar[bool] = True
+
+    def __init__(self, ports: Mapping[str, int], target: Target) -> None:
+        super().__init__()
+        self.ports = {port: ports[port] for port in self.needs}
+        self.target = target
+
+    def loss(self, features: Features, targets: Sequence[Any]) -> dict[str, Tensor]:
+        """Named scalar losses over the batch; their sum is minimised. Targets are in the user's terms."""
+        raise NotImplementedError(f"{type(self).__name__} is not trained by gradient")
+
+    @abstractmethod
+    def predict(self, features: Features) -> list[Prediction]:
+        """One prediction per example of the batch."""
+
+    @abstractmethod
+    def score(
+        self, predictions: Sequence[Prediction], targets: Sequence[Any], weights: np.ndarray | None = None
+    ) -> dict[str, float]:
+        """Scores by name; the first selects the model and is better when higher. `weights` are per example (bootstrap counts)."""
+
+    def fit(self, features: Features, targets: Sequence[Any]) -> None:
+        """Learn in one go from all training features [N, ...]; only called where `by_gradient` is False."""
+        raise NotImplementedError(f"{type(self).__name__} is trained by gradient")
+
+    def settle(self, targets: Sequence[Any]) -> None:
+        """See all training targets once before training (class counts, mean and scale); the default does nothing."""

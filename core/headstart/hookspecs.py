@@ -1,0 +1,53 @@
+"""The hooks of headstart, in one place: what a plugin can offer. Offering imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from headstart.components import Component
+
+if TYPE_CHECKING:
+    import click
+
+PROJECT = "headstart"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def headstart_backbones() -> Iterable[Component]:
+    """Backbones: pretrained networks with stages; each target is a subclass of `headstart.Backbone`."""
+
+
+@hookspec
+def headstart_heads() -> Iterable[Component]:
+    """Heads: tasks on top of features; each target is a subclass of `headstart.Head`."""
+
+
+@hookspec
+def headstart_strategies() -> Iterable[Component]:
+    """Strategies: what trains, phase by phase; each target is a subclass of `headstart.Strategy`."""
+
+
+@hookspec
+def headstart_data() -> Iterable[Component]:
+    """Data: readers of raw examples; each target is a subclass of `headstart.Data`."""
+
+
+@hookspec
+def headstart_recipes() -> Iterable[Path]:
+    """Folders of recipes that the plugin brings; shown by `headstart list recipes`, copied by `headstart cp`."""
+
+
+@hookspec
+def headstart_trackers() -> Iterable[Callable[[Mapping[str, Any]], None]]:
+    """Functions that are called with every event of a run, the same mappings as the lines of `events.jsonl`."""
+
+
+@hookspec
+def headstart_commands() -> Iterable[click.Command]:
+    """Further commands of the command line."""

@@ -1,0 +1,109 @@
+"""The recipe: one document that names data, backbone, head and strategy, as plain frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from headstart.run import Run
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a recipe: its registered name (`use`) and its options, checked against the part's own signature."""
+
+    use: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How examples are divided.
+
+    Attributes:
+        by: "auto" = the given split where every example has one, else by group where there are groups, else stratified.
+        test: Share in (0, 1) or number of examples held out for the test; 0 = none.
+        val: Share or number for validation (selection, early stopping), taken from what is left for training.
+        train: Share or number kept for training; None = all that is left. Few labels are where transfer pays.
+        folds: 0 = one split; k >= 2 = k-fold cross-validation, every example is tested once.
+        seed: Of the division alone, so that runs with other training seeds share it.
+        leaks: What happens to examples of one group, or (near-)identical ones, in two splits: "error" stops, "move" puts
+            them all into the split with the most of them (training first), "drop" takes them out of the later split.
+        near: Also look for near-duplicates, not only identical inputs.
+    """
+
+    by: Literal["auto", "given", "random", "stratified", "group", "time"] = "auto"
+    test: float | int = 0.2
+    val: float | int = 0.1
+    train: float | int | None = None
+    folds: int = 0
+    seed: int = 0
+    leaks: Literal["error", "move", "drop"] = "error"
+    near: bool = True
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """How training runs, whatever the strategy.
+
+    Attributes:
+        seed: Of head initialisation, order, dropout and augmentation.
+        batch_size: Examples per optimiser step.
+        micro_batch: Examples per forward pass; smaller ones are accumulated to `batch_size`. None = batch_size.
+        clip: Largest norm of the gradient; 0 = no clipping.
+        device: "auto" = cuda where there is one, else cpu.
+        precision: "auto" = bf16 where the hardware computes it natively, else float32.
+        store: "auto" and "memory" compute frozen backbones once; "off" recomputes them each epoch.
+        exact: One example per forward pass of a frozen backbone, so that stored and live features are equal to the bit.
+    """
+
+    seed: int = 0
+    batch_size: int = 16
+    micro_batch: int | None = None
+    clip: float = 1.0
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    store: Literal["auto", "memory", "off"] = "auto"
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Names one of each part, with options. Data only: no expressions, no import paths.
+
+    Attributes:
+        baselines: "auto" = majority class, and TF-IDF + logistic regression for text; "none".
+        file: Where it was read from; None = made in Python.
+        overrides: What `--set` changed, as given.
+    """
+
+    data: Part
+    backbone: Part
+    head: Part = Part("linear")
+    strategy: Part = Part("probe")
+    name: str = "run"
+    split: SplitPlan = SplitPlan()
+    train: TrainPlan = TrainPlan()
+    baselines: Literal["auto", "none"] = "auto"
+    file: Path | None = None
+    overrides: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+        """Read and check a recipe file; `overrides` are "train.seed=3" and the like.
+
+        Raises:
+            RecipeError: Every fault of the file at once, each with its line and column.
+        """
+        from headstart.recipe_file import load_recipe
+
+        return load_recipe(Path(path), overrides)
+
+    def run(self, out: str | Path | None = None) -> Run:
+        """Train, evaluate and report; returns the finished run, a folder under `out` (default `runs/`)."""
+        from headstart.fit import fit
+
+        return fit(self, Path(out) if out else Path("runs"))

@@ -1,0 +1,1 @@
+"""The healthcare plugin of headstart."""

@@ -1,0 +1,1 @@
+"""headstart-healthcare: offers nothing yet; its parts come with the next releases."""

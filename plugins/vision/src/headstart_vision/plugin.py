@@ -1,0 +1,1 @@
+"""headstart-vision: offers nothing yet; its parts come with the next releases."""
