@@ -35,7 +35,8 @@ class Model(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Features:
         """Features of one prepared batch."""
-        return self.backbone(batch)
+        features: Features = self.backbone(batch)
+        return features
 
     @property
     def stage_names(self) -> tuple[str, ...]:

@@ -1,0 +1,36 @@
+# make demo: set up and train the demo, print its score and where the report is.
+# make test: set up and run every check. Both set up once and are quick the second time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DESCRIPTIONS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
+
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: demo test check setup clean
+
+setup: $(READY)
+
+$(READY): $(DESCRIPTIONS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+		--editable '.[dev]' --editable 'plugins/nlp[demo]' --editable plugins/vision --editable plugins/healthcare
+	touch $@
+
+demo: $(READY)
+	$(BIN)/headstart run recipes/nlp/sentiment.yaml
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,114 @@
+"""Building: a recipe's parts, checked against each other and put together; nothing is trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+
+from headstart.backbone import Backbone
+from headstart.components import Kind
+from headstart.data import Data
+from headstart.errors import PluginError, UsageError
+from headstart.example import Target
+from headstart.head import Head
+from headstart.model import Model
+from headstart.order import seed_of
+from headstart.plugins import registry
+from headstart.recipe import Part, Recipe
+from headstart.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class Built:
+    """The parts of a recipe, fitting together."""
+
+    data: Data
+    model: Model
+    strategy: Strategy
+
+
+def build(recipe: Recipe, *, data: Data | None = None) -> Built:
+    """Make all parts of a recipe; `data` given is used in place of the recipe's.
+
+    The three fit checks (modality, ports, kind of target) come before any weights are read.
+
+    Raises:
+        UsageError: Parts do not fit; the message says what would.
+        DataError, WeightsError, PluginError: A part cannot be made.
+    """
+    data = data or make_data(recipe.data)
+    check_fit(recipe, data)
+    return Built(data, make_model(recipe, data.target), make_strategy(recipe.strategy))
+
+
+def make_data(part: Part) -> Data:
+    """The data part; cheap, it reads nothing yet."""
+    return cast(Data, part_class("data", part.use)(**part.options))
+
+
+def make_strategy(part: Part) -> Strategy:
+    """The strategy part."""
+    return cast(Strategy, part_class("strategy", part.use)(**part.options))
+
+
+def make_model(recipe: Recipe, target: Target, backbone_options: Mapping[str, Any] | None = None) -> Model:
+    """Backbone and head; the seed is set before each, so that one's random draws never shift the other's."""
+    torch.manual_seed(seed_of("backbone", recipe.train.seed))
+    options = recipe.backbone.options if backbone_options is None else backbone_options
+    backbone = cast(Backbone, part_class("backbone", recipe.backbone.use)(**options))
+    torch.manual_seed(seed_of("head", recipe.train.seed))
+    head = cast(Head, part_class("head", recipe.head.use)(backbone.ports, target, **recipe.head.options))
+    return Model(backbone, head)
+
+
+def part_class(kind: Kind, name: str) -> Any:
+    """Import the class behind a registered name.
+
+    Raises:
+        UsageError: No such name. PluginError: Its plugin is broken or the class cannot be imported.
+    """
+    component = registry().find(kind, name)
+    try:
+        return component.load()
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"the {kind} '{name}' ({component.target}) cannot be imported: {error}") from error
+
+
+def check_fit(recipe: Recipe, data: Data) -> None:
+    """Compare modality, ports and kind of target of the real classes.
+
+    Raises:
+        UsageError: All that does not fit, in one message.
+    """
+    backbone: type[Backbone] = part_class("backbone", recipe.backbone.use)
+    head: type[Head] = part_class("head", recipe.head.use)
+    faults = []
+    if data.modality != backbone.modality:
+        faults.append(
+            f"data '{recipe.data.use}' gives {data.modality}, backbone '{recipe.backbone.use}' reads {backbone.modality}"
+        )
+    missing = [port for port in head.needs if port not in backbone.port_names]
+    if missing:
+        faults.append(
+            f"head '{recipe.head.use}' needs ports {missing}, '{recipe.backbone.use}' has {list(backbone.port_names)}"
+        )
+    if data.target.kind not in head.kinds:
+        fitting = ", ".join(heads_for(data.target.kind)) or "none installed"
+        faults.append(f"head '{recipe.head.use}' does not learn targets of kind '{data.target.kind}'; heads that do: {fitting}")
+    if faults:
+        raise UsageError("; ".join(faults))
+
+
+def heads_for(kind: str) -> list[str]:
+    """Names of registered heads that learn a kind of target; a head that cannot be imported is passed over."""
+    fitting = []
+    for name in registry().names("head"):
+        try:
+            if kind in part_class("head", name).kinds:
+                fitting.append(name)
+        except (PluginError, UsageError):
+            continue
+    return fitting

@@ -1,0 +1,58 @@
+"""What the core itself offers, by the same hooks as any plugin; importing this module imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from headstart.components import Component
+from headstart.hookspecs import hookimpl
+
+ROOT = Path(__file__).resolve().parents[3]  # of the repository, where headstart is installed from a checkout
+
+
+@hookimpl
+def headstart_backbones() -> Iterator[Component]:
+    """Backbones that need no weights."""
+    yield Component(
+        "vectors",
+        "headstart.builtin.vectors:Vectors",
+        "numeric vectors, standardised; for HeadstartClassifier on arrays",
+    )
+
+
+@hookimpl
+def headstart_heads() -> Iterator[Component]:
+    """Heads trained by gradient, in closed form, and by clustering."""
+    neural, closed = "headstart.builtin.heads_neural", "headstart.builtin.heads_closed"
+    yield Component("linear", f"{neural}:Linear", "one linear layer with softmax: one label of several")
+    yield Component("mlp", f"{neural}:MLP", "hidden layers with dropout before the softmax: one label of several")
+    yield Component("regression", f"{neural}:Regression", "one linear layer: a number, standardised while training")
+    yield Component("multilabel", f"{neural}:MultiLabel", "one sigmoid per label: any set of labels")
+    yield Component("logistic", f"{closed}:Logistic", "scikit-learn's logistic regression on frozen features, solved in one go")
+    yield Component("svm", f"{closed}:SVM", "scikit-learn's linear support vector machine on frozen features")
+    yield Component("knn", f"{closed}:KNN", "the labels of the nearest training examples in feature space")
+    yield Component("kmeans", "headstart.builtin.heads_cluster:KMeans", "clusters of frozen features, compared with the labels")
+
+
+@hookimpl
+def headstart_strategies() -> Iterator[Component]:
+    """From nothing of the backbone to all of it."""
+    home = "headstart.builtin.strategies"
+    yield Component("probe", f"{home}:Probe", "the backbone stays frozen; only the head learns, on features computed once")
+    yield Component("full", f"{home}:Full", "everything trains, with rates that may decay with depth")
+    yield Component("gradual", f"{home}:Gradual", "the head first, then stage by stage from the top; Howard & Ruder 2018")
+
+
+@hookimpl
+def headstart_data() -> Iterator[Component]:
+    """Readers of tables and of the Hugging Face hub."""
+    yield Component("table", "headstart.builtin.table:Table", "rows of a csv, tsv, jsonl or parquet file")
+    yield Component("hub", "headstart.builtin.hub:Hub", "a dataset of the Hugging Face hub by id@revision")
+
+
+@hookimpl
+def headstart_recipes() -> Iterator[Path]:
+    """The repository's recipes, where headstart is installed from a checkout."""
+    if (ROOT / "pyproject.toml").is_file() and (ROOT / "recipes").is_dir():
+        yield ROOT / "recipes"

@@ -1,0 +1,141 @@
+"""The three classic ways of transfer: probe a frozen backbone, tune all of it, or thaw it stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from headstart.model import HEAD, Model
+from headstart.phases import Group, Phase
+from headstart.strategy import Strategy
+
+
+class Probe(Strategy):
+    """Feature extraction: the backbone stays frozen, its features are computed once, only the head trains.
+
+    Args:
+        epochs: Largest number of passes over the stored features (they cost next to nothing), >= 1.
+        lr: Peak learning rate of the head, > 0.
+        weight_decay: Decoupled weight decay of the head, >= 0.
+        patience: Epochs without a better validation score before training ends; None = run all epochs.
+        schedule: Shape of the learning rate.
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: int = 60,
+        lr: float = 5e-3,
+        weight_decay: float = 0.01,
+        patience: int | None = 15,
+        schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "cosine",
+    ) -> None:
+        self._phase = Phase(HEAD, epochs, (Group((HEAD,), lr, weight_decay),), schedule, patience=patience)
+
+    def phases(self, model: Model) -> Sequence[Phase]:
+        """One phase; a head that learns in one go has no group."""
+        if model.head.by_gradient:
+            return (self._phase,)
+        return (Phase(HEAD, 1, ()),)
+
+
+class Full(Strategy):
+    """Fine-tuning of everything at once, with rates that may fall with depth.
+
+    Args:
+        epochs: Largest number of passes over the training examples, >= 1.
+        lr: Peak learning rate of the backbone's last stage, > 0.
+        head_lr: Peak learning rate of the head, > 0.
+        layer_decay: Factor on the rate from each stage to the one below it, in (0, 1]; 1 = one rate for all. Clark et al.
+            2020 (ELECTRA) use 0.8 to 0.9 for base models.
+        weight_decay: Decoupled weight decay, >= 0.
+        warmup: Share of the steps in which rates rise, in [0, 1).
+        patience: Epochs without a better validation score before training ends; None = run all epochs.
+        schedule: Shape of the learning rate.
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: int = 4,
+        lr: float = 1e-4,
+        head_lr: float = 1e-3,
+        layer_decay: float = 0.9,
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+        patience: int | None = None,
+        schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "linear",
+    ) -> None:
+        self._epochs, self._lr, self._head_lr, self._decay = epochs, lr, head_lr, layer_decay
+        self._weight_decay, self._warmup, self._patience, self._schedule = weight_decay, warmup, patience, schedule
+
+    def phases(self, model: Model) -> Sequence[Phase]:
+        """One phase with a group for the head and one for each stage that has parameters."""
+        groups = (
+            Group((HEAD,), self._head_lr, self._weight_decay),
+            *stage_groups(trainable_stages(model), self._lr, self._decay, self._weight_decay),
+        )
+        return (Phase("full", self._epochs, groups, self._schedule, self._warmup, self._patience),)
+
+
+class Gradual(Strategy):
+    """Head first on the frozen backbone, then stage by stage from the top, with rates that fall with depth.
+
+    Howard and Ruder 2018 (ULMFiT, section 3.3): gradual unfreezing protects what the lower stages know.
+
+    Args:
+        head_epochs: Largest number of passes for the head alone, on features that are computed once, >= 1.
+        head_lr: Peak learning rate of the head in its own phase, > 0; a tenth of it once stages train.
+        epochs: Passes in each phase that thaws stages, >= 1.
+        last_epochs: Passes in the last phase, which trains the most; None = `epochs`.
+        lr: Peak learning rate of the backbone's last stage, > 0.
+        layer_decay: Factor on the rate from each stage to the one below it, in (0, 1].
+        step: Stages that thaw per phase, >= 1.
+        depth: Stages that thaw in all, counted from the top; None = every stage.
+        weight_decay: Decoupled weight decay, >= 0.
+        patience: Epochs without a better validation score before a phase ends; None = run all epochs.
+        schedule: Shape of the learning rate within each phase.
+    """
+
+    def __init__(
+        self,
+        *,
+        head_epochs: int = 30,
+        head_lr: float = 5e-3,
+        epochs: int = 1,
+        last_epochs: int | None = None,
+        lr: float = 1e-4,
+        layer_decay: float = 0.9,
+        step: int = 2,
+        depth: int | None = None,
+        weight_decay: float = 0.01,
+        patience: int | None = 10,
+        schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "cosine",
+    ) -> None:
+        self._head = Phase(HEAD, head_epochs, (Group((HEAD,), head_lr, weight_decay),), schedule, patience=patience)
+        self._epochs, self._last_epochs = epochs, last_epochs or epochs
+        self._lr, self._decay, self._step, self._depth = lr, layer_decay, step, depth
+        self._weight_decay, self._patience, self._schedule = weight_decay, patience, schedule
+
+    def phases(self, model: Model) -> Sequence[Phase]:
+        """The head's phase, then one for each `step` stages, deepest last."""
+        thawing = trainable_stages(model)[: self._depth]
+        cuts = [*range(self._step, len(thawing), self._step), len(thawing)] if thawing else []
+        return (self._head, *(self._thaw(thawing[:cut], is_last=cut == cuts[-1]) for cut in cuts))
+
+    def _thaw(self, stages: Sequence[str], *, is_last: bool) -> Phase:
+        head = Group((HEAD,), self._head.groups[0].lr / 10, self._weight_decay)
+        groups = (head, *stage_groups(stages, self._lr, self._decay, self._weight_decay))
+        epochs = self._last_epochs if is_last else self._epochs
+        return Phase(f"thaw to {stages[-1]}", epochs, groups, self._schedule, patience=self._patience)
+
+
+def trainable_stages(model: Model) -> tuple[str, ...]:
+    """Names of the stages that hold parameters, from the output down to the input."""
+    owning = {model.owner[name] for name in model.weights()}
+    return tuple(name for name in reversed(model.stage_names) if name in owning)
+
+
+def stage_groups(stages: Sequence[str], lr: float, decay: float, weight_decay: float) -> tuple[Group, ...]:
+    """One group per stage, top first; the k-th below the top has the rate lr * decay**k."""
+    return tuple(Group((stage,), lr * decay**depth, weight_decay) for depth, stage in enumerate(stages))

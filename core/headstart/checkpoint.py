@@ -1,0 +1,79 @@
+"""Models on disk: `model/` of a run, as safetensors and JSON with a hash for every file; no pickle."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from headstart.build import make_model
+from headstart.errors import HeadstartError
+from headstart.example import Target
+from headstart.files import read_json, verify_manifest, write_json, write_manifest, write_text
+from headstart.model import Model
+from headstart.recipe import Part, Recipe
+
+FORMAT = 1
+
+
+def save_model(model: Model, recipe: Recipe, folder: Path) -> None:
+    """Write backbone, head and what makes them again; the folder is loaded by `load_model` alone."""
+    model.backbone.save(folder / "backbone")
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.state_dict().items()}
+    save_file(state, str(folder / "head.safetensors"))
+    write_json(folder / "config.json", describe(model, recipe))
+    write_text(folder / "README.md", card(model, recipe))
+    write_manifest(folder)
+
+
+def load_model(recipe: Recipe, folder: Path) -> Model:
+    """The saved model, in evaluation mode on the CPU; every file is checked against its hash first.
+
+    Raises:
+        HeadstartError: A file is missing, changed, or of a format that this version does not know.
+    """
+    from headstart.build import part_class
+
+    verify_manifest(folder)
+    config = read_json(folder / "config.json")
+    if config["format"] != FORMAT:
+        raise HeadstartError(f"{folder}: model format {config['format']}; this version reads format {FORMAT}")
+    options = part_class("backbone", recipe.backbone.use).saved_options(folder / "backbone", recipe.backbone.options)
+    target = config["target"]
+    model = make_model(recipe, Target(target["kind"], tuple(target["labels"]), target["positive"]), options)
+    model.head.load_state_dict(load_file(str(folder / "head.safetensors")))
+    return model.eval()
+
+
+def describe(model: Model, recipe: Recipe) -> dict[str, Any]:
+    """What `config.json` holds: labels in order, parts with options, stages, and the card of the weights."""
+    return {
+        "format": FORMAT,
+        "target": asdict(model.head.target),
+        "backbone": _part(recipe.backbone),
+        "head": _part(recipe.head),
+        "data": _part(recipe.data),
+        "stages": list(model.stage_names),
+        "card": asdict(model.backbone.card),
+    }
+
+
+def card(model: Model, recipe: Recipe) -> str:
+    """A short model card."""
+    weights = model.backbone.card
+    lines = [
+        f"# {recipe.name}\n",
+        f"A {recipe.head.use} head on {recipe.backbone.use}, trained by the strategy {recipe.strategy.use}.\n",
+        f"* predicts: {', '.join(model.head.target.labels) or model.head.target.kind}",
+        f"* weights from: {weights.source} (licence: {weights.licence}, sha256 {weights.sha256 or 'none'})",
+        f"* pretrained on: {weights.trained_on or 'not stated'}",
+        f"* expects: {weights.expects or 'not stated'}\n",
+        'Load the run with `headstart.load("path/to/run")`; scores and their intervals stand in its `metrics.json`.',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {"use": part.use, **part.options}

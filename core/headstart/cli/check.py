@@ -1,0 +1,66 @@
+"""`headstart check`: every fault of a recipe, then what its data look like, without training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from headstart.recipe import Recipe
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one value, like train.seed=3. Repeatable.")
+@click.option("--recipe-only", is_flag=True, help="Do not read the data.")
+@click.option("--data-only", is_flag=True, help="Print nothing of the recipe unless it is wrong.")
+@click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def check(
+    ctx: click.Context, recipe: str, *, overrides: tuple[str, ...], recipe_only: bool, data_only: bool, is_json: bool
+) -> None:
+    """Check RECIPE, a file or a name out of `headstart list recipes`, and its data.
+
+    Exit codes: 0 = sound, 2 = the recipe is wrong, 3 = the data are, 4 = a plugin is missing.
+    """
+    if recipe_only and data_only:
+        raise click.UsageError("--recipe-only and --data-only exclude each other")
+    checked = _checked_recipe(ctx, recipe, overrides, is_json=is_json)
+    if not is_json and not data_only:
+        click.echo(f"{checked.file}: sound: {_parts(checked)}")
+    if recipe_only:
+        _print_json({"recipe": {"problems": []}}, is_json=is_json)
+        return
+    from headstart.data_check import check_data
+
+    report = check_data(checked)
+    _print_json({"recipe": {"problems": []}, "data": report.as_json()}, is_json=is_json)
+    if not is_json:
+        click.echo("\n".join(report.lines()))
+    if report.has_errors:
+        ctx.exit(3)
+
+
+def _checked_recipe(ctx: click.Context, recipe: str, overrides: tuple[str, ...], *, is_json: bool) -> Recipe:
+    from headstart.errors import RecipeError
+    from headstart.recipe_file import load_recipe
+
+    try:
+        return load_recipe(recipe, overrides)
+    except RecipeError as error:
+        if not is_json:
+            raise
+        _print_json({"recipe": {"problems": [asdict(problem) for problem in error.problems]}}, is_json=True)
+        return ctx.exit(error.exit_code)
+
+
+def _parts(recipe: Recipe) -> str:
+    return " x ".join(part.use for part in (recipe.data, recipe.backbone, recipe.head, recipe.strategy))
+
+
+def _print_json(value: dict[str, Any], *, is_json: bool) -> None:
+    if is_json:
+        click.echo(json.dumps(value, indent=1))

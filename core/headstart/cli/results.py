@@ -1,0 +1,34 @@
+"""Commands that look at finished runs: `report` and `compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--open", "is_opened", is_flag=True, help="Show the page in the browser.")
+def report(run: Path, is_opened: bool) -> None:
+    """Write the report of RUN (a run folder, or runs/latest) anew and print its path."""
+    from headstart.report.page import write_report
+    from headstart.run_files import open_run
+
+    path = write_report(open_run(run).folder)
+    click.echo(str(path))
+    if is_opened:
+        click.launch(path.as_uri())
+
+
+@click.command()
+@click.argument("first", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("second", type=click.Path(path_type=Path), metavar="RUN")
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON document.")
+def compare(first: Path, second: Path, is_json: bool) -> None:
+    """Compare two runs on the test examples that they share (first minus second, paired bootstrap)."""
+    from headstart.compare import compare as compare_runs
+
+    comparison = compare_runs(first, second)
+    click.echo(json.dumps(comparison.as_json(), indent=1, default=str) if is_json else "\n".join(comparison.lines()))

@@ -1,0 +1,102 @@
+"""Commands that train and use runs: run, predict, evaluate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe: --set train.seed=3. Repeatable."
+)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs."
+)
+@click.option("--fail-under", type=float, metavar="SCORE", help="Exit 5 when the main test score is under this.")
+@click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
+def run(recipe: Path, overrides: tuple[str, ...], out: Path, fail_under: float | None, *, as_json: bool) -> None:
+    """Train, evaluate and report RECIPE; prints the score, the baselines and where the report is."""
+    from headstart.errors import QualityGateError
+    from headstart.fit import fit
+    from headstart.recipe import Recipe
+
+    finished = fit(Recipe.load(recipe, overrides), out)
+    metrics = finished.metrics
+    click.echo(
+        json.dumps({"run": str(finished.folder), **metrics}) if as_json else "\n".join(summary(finished.folder, metrics))
+    )
+    score = metrics.get("test", {}).get(metrics["selected_by"], {}).get("value")
+    if fail_under is not None and (score is None or score < fail_under):
+        raise QualityGateError(f"{metrics['selected_by']} is {score}, under --fail-under {fail_under}")
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Table to write: .csv, .jsonl or .parquet."
+)
+def predict(run: Path, file: Path, output: Path | None) -> None:
+    """Predict every example of FILE with RUN: names of classes and probabilities; to stdout as JSON lines without -o."""
+    from headstart.build import make_data
+    from headstart.predictions import write_table
+    from headstart.run import load
+
+    opened = load(run)
+    examples = make_data(opened.recipe.data).open(file)
+    predictions = opened.predict_examples(examples)
+    rows = [
+        {
+            "id": example.id,
+            "prediction": prediction.value,
+            **{f"p:{label}": value for label, value in (prediction.probabilities or {}).items()},
+        }
+        for example, prediction in zip(examples, predictions, strict=True)
+    ]
+    if output is None:
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+    else:
+        write_table(rows, output)
+        click.echo(f"{len(rows)} predictions in {output}")
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
+def evaluate(run: Path, data: Path, *, as_json: bool) -> None:
+    """Score RUN on the labelled examples of DATA, with intervals; nothing is fitted to them."""
+    from headstart.run import load
+
+    found = load(run).evaluate(data)
+    click.echo(json.dumps(found) if as_json else "\n".join([f"n = {found['n']}", *score_lines(found["test"])]))
+
+
+def summary(folder: Path, metrics: Mapping[str, Any]) -> list[str]:
+    """The result of a run in a few lines for people."""
+    main = metrics["selected_by"]
+    scores = metrics.get("test", {})
+    lines = [f"test (n={max((score['n'] for score in scores.values()), default=0)})", *score_lines(scores)]
+    for name, scores in metrics["baselines"].items():
+        if main in scores:
+            difference = metrics["differences"].get(name, {}).get(main)
+            against = f"; run minus baseline {interval(difference)}" if difference else ""
+            lines.append(f"baseline {name}: {main} {interval(scores[main])}{against}")
+    return [*lines, f"report  {folder / 'report.html'}", f"next    headstart predict {folder} NEW_FILE -o labelled.csv"]
+
+
+def score_lines(scores: Mapping[str, Any]) -> list[str]:
+    """One aligned line per score."""
+    return [f"  {name:<18} {interval(score)}" for name, score in scores.items()]
+
+
+def interval(score: Mapping[str, Any]) -> str:
+    """A value with its interval: 0.887 [0.856, 0.913]."""
+    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"

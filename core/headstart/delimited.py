@@ -1,0 +1,139 @@
+"""Delimited text (csv, tsv): the separator told from the rows, and every fault named with file and line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from headstart.errors import DataError
+
+SEPARATORS = (",", ";", "\t", "|")
+NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
+_SAMPLE_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """Rows of a delimited file.
+
+    Attributes:
+        header: Names of the columns.
+        rows: Values, as many per row as the header has.
+        lines: 1-based line of the file where each row begins.
+        separator: The one character between values.
+        is_quoted: False = quotation marks are ordinary characters (tsv exports without quoting, as GLUE's).
+    """
+
+    header: tuple[str, ...]
+    rows: list[list[str]]
+    lines: list[int]
+    separator: str
+    is_quoted: bool
+
+
+def read_delimited(text: str, *, source: str, separator: str | None = None) -> Delimited:
+    """Read a whole file; the first row is the header.
+
+    Raises:
+        DataError: Empty, ragged, an unclosed quote, a column name twice; names file and line.
+    """
+    if not text.strip():
+        raise DataError(f"{source}: is empty; a table needs a header row and at least one row")
+    if separator is not None and len(separator) != 1:
+        raise DataError(f"{source}: `separator` is one character, not {separator!r}; known: , ; | and a tab ('\\t')")
+    chosen = separator or sniff_separator(text, source=source)
+    try:
+        return _read(text, source, chosen, is_quoted=True)
+    except DataError:
+        if chosen != "\t":
+            raise
+        try:  # tabs cannot stand in a text, so many tsv files are written without quoting
+            return _read(text, source, chosen, is_quoted=False)
+        except DataError:
+            pass
+        raise
+
+
+def sniff_separator(text: str, *, source: str) -> str:
+    """The separator that cuts the first rows into as many fields as the header has; a tab wins in a `.tsv`."""
+    if ".tsv" in Path(source).suffixes and "\t" in text.split("\n", 1)[0]:
+        return "\t"
+    fits = {candidate: _fit(text, candidate) for candidate in SEPARATORS}
+    several = {candidate: fit for candidate, fit in fits.items() if fit[1] > 1 and fit[0] >= 0.5}
+    pool = several or {candidate: fit for candidate, fit in fits.items() if fit[1] == 1} or fits
+    return max(pool, key=lambda candidate: pool[candidate])
+
+
+def _fit(text: str, separator: str) -> tuple[float, int]:
+    """Share of the first rows that have as many fields as the header, and that number."""
+    widths: list[int] = []
+    try:
+        for _, row in _records(text, "", separator, is_quoted=True):
+            widths.append(len(row))
+            if len(widths) > _SAMPLE_ROWS:
+                break
+    except DataError:
+        pass
+    if not widths:
+        return 0.0, 0
+    rows = widths[1:] or widths
+    return round(Counter(rows)[widths[0]] / len(rows), 2), widths[0]
+
+
+def _read(text: str, source: str, separator: str, *, is_quoted: bool) -> Delimited:
+    records = _records(text, source, separator, is_quoted=is_quoted)
+    _, first = next(records)
+    header = _header(first, source)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    for line, row in records:
+        if len(row) != len(header):
+            raise DataError(_ragged(source, line, len(row), header, separator))
+        rows.append(row)
+        lines.append(line)
+    return Delimited(header, rows, lines, separator, is_quoted)
+
+
+def _ragged(source: str, line: int, found: int, header: tuple[str, ...], separator: str) -> str:
+    name = NAMES.get(separator, repr(separator))
+    return (
+        f"{source}:{line}: {found} fields where the header has {len(header)} ({', '.join(header[:8])}), separated by {name}; "
+        'put a text that holds the separator or a line break between double quotes, or name the separator with `separator: ";"`'
+    )
+
+
+def _records(text: str, source: str, separator: str, *, is_quoted: bool) -> Iterator[tuple[int, list[str]]]:
+    """Line and fields of every row that is not blank."""
+    csv.field_size_limit(2**31 - 1)  # the module's default of 131,072 characters is shorter than some texts
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, quoting=quoting)
+    line = 1
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(_broken(source, line, str(error))) from error
+        if row:
+            yield line, row
+        line = reader.line_num + 1
+
+
+def _broken(source: str, line: int, reason: str) -> str:
+    if "unexpected end" in reason:
+        return f'{source}:{line}: a double quote opens here and is never closed; close it, or double it ("") where it is meant'
+    return f'{source}:{line}: {reason}; inside a quoted text a double quote is written twice ("")'
+
+
+def _header(row: list[str], source: str) -> tuple[str, ...]:
+    names = tuple(name.strip() or f"column {number}" for number, name in enumerate(row, 1))
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"{source}:1: the column name '{twice[0]}' stands {Counter(names)[twice[0]]} times; rename one of them")
+    return names

@@ -1,0 +1,54 @@
+"""Where and in which precision a run computes: decided once, said in the run."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from headstart.errors import UsageError
+from headstart.recipe import TrainPlan
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and the precision of its forward passes."""
+
+    device: torch.device
+    bf16: bool = False
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context for forward passes; losses are computed in float32 by the heads."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
+
+
+def choose(plan: TrainPlan) -> Compute:
+    """The device and precision that a plan asks for.
+
+    Raises:
+        UsageError: The device is not there, or bf16 is asked for where it would be emulated.
+    """
+    device = _device(plan.device)
+    if plan.precision == "bf16" and not has_bf16(device):
+        raise UsageError(f"train.precision: this {device.type} only emulates bf16, about 50 times slower; use float32 or auto")
+    return Compute(device, bf16=plan.precision == "bf16" or (plan.precision == "auto" and has_bf16(device)))
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the hardware computes bf16 natively (measured: emulated on AVX2, it is 50 times slower than float32)."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) if device.type == "cpu" else False
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"train.device: '{name}' is not usable here ({str(error).splitlines()[0]}); use auto or cpu"
+        ) from error
+    return torch.device(name)

@@ -1,0 +1,54 @@
+"""Events: everything that a run does, told once to the log files, the terminal and any tracker of a plugin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+Tracker = Callable[[Mapping[str, Any]], None]
+Tell = Callable[..., None]
+"""Called as tell("epoch", phase="head", ...)."""
+
+TRANSIENT = ("step",)  # for live bars only: a line per step would swell events.jsonl
+
+
+class Events:
+    """Tells each event to all trackers; `events.jsonl` and `train.log` are two of them."""
+
+    def __init__(self, trackers: Iterable[Tracker] = ()) -> None:
+        self._trackers = list(trackers)
+
+    def __call__(self, event: str, **facts: Any) -> None:
+        """Tell one event with its facts (plain JSON values)."""
+        told = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts}
+        for tracker in self._trackers:
+            tracker(told)
+
+
+def to_jsonl(path: Path) -> Tracker:
+    """A tracker that appends each lasting event to a file of JSON lines."""
+
+    def track(event: Mapping[str, Any]) -> None:
+        if event["event"] not in TRANSIENT:
+            append_line(path, event)
+
+    return track
+
+
+def epochs_to_jsonl(path: Path) -> Tracker:
+    """A tracker that appends the figures of each epoch to `metrics.jsonl`."""
+
+    def track(event: Mapping[str, Any]) -> None:
+        if event["event"] == "epoch":
+            append_line(path, {key: value for key, value in event.items() if key not in ("event", "time")})
+
+    return track
+
+
+def append_line(path: Path, value: Mapping[str, Any]) -> None:
+    """Append one JSON line."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(value, ensure_ascii=False) + "\n")

@@ -1,0 +1,75 @@
+"""Files that are whole or absent: written under a temporary name in the same folder, synced, renamed; and hashed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import HeadstartError
+
+MANIFEST = "manifest.json"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole; NaN and infinity are refused, they are not JSON."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        HeadstartError: It is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise HeadstartError(f"{path}: not found; the run did not finish or the file was removed") from error
+    except ValueError as error:
+        raise HeadstartError(f"{path}: not valid JSON ({error}); the file is damaged") from error
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_manifest(folder: Path) -> None:
+    """List every file under `folder` with its hash in `manifest.json`."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    write_json(folder / MANIFEST, {str(path.relative_to(folder)): file_hash(path) for path in files})
+
+
+def verify_manifest(folder: Path) -> None:
+    """Check every file against `manifest.json`.
+
+    Raises:
+        HeadstartError: A file is missing or its bytes changed.
+    """
+    hashes: Mapping[str, str] = read_json(folder / MANIFEST)
+    for name, expected in hashes.items():
+        path = folder / name
+        if not path.exists():
+            raise HeadstartError(f"{path}: missing, though {folder / MANIFEST} lists it; restore it from a copy of the run")
+        if file_hash(path) != expected:
+            raise HeadstartError(
+                f"{path}: its bytes changed since it was written (sha256 differs); restore it from a copy of the run"
+            )

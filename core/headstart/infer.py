@@ -1,0 +1,57 @@
+"""Inference: a finished run on new examples, by the same path as its own evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.build import make_data
+from headstart.device import choose
+from headstart.errors import DataError
+from headstart.example import Example
+from headstart.feed import LiveFeed
+from headstart.freezing import train_only
+from headstart.head import Prediction
+from headstart.intervals import score_intervals
+from headstart.loop import predict
+from headstart.outcome import Outcome
+
+if TYPE_CHECKING:
+    from headstart.run import Run
+
+
+def infer(run: Run, examples: Sequence[Example]) -> list[Prediction]:
+    """Predictions for examples that are read already, in their order."""
+    if not examples:
+        return []
+    compute = choose(run.recipe.train)
+    model = run.model.to(compute.device)
+    train_only(model, ())
+    return predict(model, LiveFeed(model, make_data(run.recipe.data), examples, compute, exact=run.recipe.train.exact))
+
+
+def evaluate(run: Run, source: Path) -> dict[str, Any]:
+    """Scores with intervals on a labelled file or folder; nothing is fitted.
+
+    Raises:
+        DataError: No example there has a label, or a label that the run does not know.
+    """
+    examples = [example for example in make_data(run.recipe.data).open(source) if example.target is not None]
+    if not examples:
+        raise DataError(f"{source}: no example has a label; headstart predict gives predictions without labels")
+    _check_labels(run, examples, source)
+    outcome = Outcome("run", "test", examples, infer(run, examples))
+    return {"n": len(examples), "test": {name: asdict(i) for name, i in score_intervals(run.model.head.score, outcome).items()}}
+
+
+def _check_labels(run: Run, examples: Sequence[Example], source: Path) -> None:
+    target = run.model.head.target
+    if target.kind != "class":
+        return
+    unknown = sorted({str(example.target) for example in examples} - set(target.labels))
+    if unknown:
+        raise DataError(
+            f"{source}: labels {unknown[:5]} are unknown to this run; rename them in the file to {list(target.labels)}"
+        )

@@ -1,0 +1,218 @@
+"""The loop: one phase of training, from the chosen parameters to the best weights that validation saw."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from headstart.device import Compute
+from headstart.errors import TrainingError
+from headstart.events import Tell
+from headstart.feed import Feed
+from headstart.freezing import set_modes
+from headstart.head import Prediction
+from headstart.ledger import Chosen
+from headstart.model import HEAD, Model
+from headstart.order import frozen_batches, seed_of, training_batches
+from headstart.phases import Group, Phase
+from headstart.recipe import TrainPlan
+from headstart.schedule import factors
+from headstart.strategy import Strategy
+
+PREDICT_TOKENS, PREDICT_EXAMPLES = 16384, 256
+
+
+@dataclass(frozen=True)
+class Training:
+    """What every phase of one training shares."""
+
+    model: Model
+    strategy: Strategy
+    plan: TrainPlan
+    compute: Compute
+    tell: Tell
+
+
+@dataclass
+class Best:
+    """The best weights so far by the selecting score on validation; equal scores go to the smaller validation loss.
+
+    Attributes:
+        where: What the best weights came from: the number of an epoch, the name of a phase.
+        age: Considerations since it was found.
+        state: The kept weights, and every buffer.
+    """
+
+    score: float = -math.inf
+    loss: float = math.inf
+    where: int | str = 0
+    age: int = 0
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    def watch(self, model: Model, chosen: Chosen) -> None:
+        """Also keep these weights, which have not trained since the best was found, and all buffers."""
+        now = model.state()
+        for name in ({name for group in chosen for name in group} | (now.keys() - model.weights().keys())) - self.state.keys():
+            self.state[name] = now[name].clone()
+
+    def consider(self, score: float, loss: float, where: int | str, model: Model) -> bool:
+        """Keep the model's state if it is better; says whether it was."""
+        better = (score, -loss) > (self.score, -self.loss)
+        self.age = 0 if better else self.age + 1
+        if better:
+            self.score, self.loss, self.where = score, loss, where
+            now = model.state()
+            self.state = {name: now[name].clone() for name in self.state}
+        return better
+
+    def restore(self, model: Model) -> None:
+        """Put the kept state back into the model."""
+        now = model.state()
+        with torch.no_grad():
+            for name, tensor in self.state.items():
+                now[name].copy_(tensor)
+
+
+def run_phase(
+    training: Training, phase: Phase, chosen: Chosen, feeds: tuple[Feed, Feed | None], *, best: Best, first_step: int
+) -> dict[str, Any]:
+    """Train one phase and leave its weights as they are after the last epoch; `best` holds the best ones seen.
+
+    Args:
+        training: The model and how it trains.
+        phase: What trains and how long.
+        chosen: The phase's parameters by group, already made trainable.
+        feeds: Features of the training and the validation examples; None = no validation, the last epoch counts as best.
+        best: Gets the phase's best weights.
+        first_step: Optimiser steps done before.
+
+    Returns:
+        Entries for the ledger: start_step, steps, epochs, best_epoch, schedule.
+    """
+    train, val = feeds
+    optimizer = make_optimizer(phase.groups, chosen, training.compute)
+    steps_per_epoch = math.ceil(len(train.examples) / training.plan.batch_size)
+    rates = factors(phase, steps_per_epoch * phase.epochs)
+    step = epoch = 0
+    for epoch in range(1, phase.epochs + 1):
+        started = time.perf_counter()
+        torch.manual_seed(seed_of("dropout", training.plan.seed, phase.name, epoch))
+        set_modes(training.model)
+        loss = 0.0
+        for indices in training_batches(seed_of(training.plan.seed, phase.name), epoch, train.sizes, training.plan.batch_size):
+            _set_rates(optimizer, rates[step])
+            loss += _step(training, optimizer, train, indices, epoch) * len(indices) / len(train.examples)
+            step += 1
+            training.tell("step", phase=phase.name, step=step, steps=len(rates))
+        figures = validate(training, val)
+        score = _selecting(figures, otherwise=first_step + step)
+        is_best = best.consider(score, figures.get("loss", 0.0), epoch, training.model)
+        training.tell(
+            "epoch",
+            phase=phase.name,
+            epoch=epoch,
+            epochs=phase.epochs,
+            step=first_step + step,
+            seconds=round(time.perf_counter() - started, 3),
+            train_loss=loss,
+            val=figures,
+            lr=_stage_rates(training.model, phase.groups, chosen, rates[step - 1]),
+            best=is_best,
+        )
+        if val is not None and phase.patience and best.age >= phase.patience:
+            break
+    done = rates[:step]
+    picture = [[first_step + at, done[at]] for at in sorted({*range(0, step, max(1, step // 50)), step - 1})]
+    return {"start_step": first_step, "steps": step, "epochs": epoch, "best_epoch": best.where, "schedule": picture}
+
+
+def validate(training: Training, feed: Feed | None) -> dict[str, float]:
+    """Loss and scores on the validation examples; empty where there are none."""
+    if feed is None or not feed.examples:
+        return {}
+    model, total = training.model, 0.0
+    answers: dict[int, Prediction] = {}
+    model.eval()
+    with torch.no_grad():
+        for indices in frozen_batches(feed.sizes, PREDICT_TOKENS, PREDICT_EXAMPLES):
+            features, targets = feed.batch(indices), [feed.examples[index].target for index in indices]
+            if model.head.by_gradient:
+                total += float(sum(model.head.loss(features, targets).values())) * len(indices)
+            answers.update(zip(indices, model.head.predict(features), strict=True))
+    scores = model.head.score([answers[index] for index in range(len(answers))], [example.target for example in feed.examples])
+    return {"loss": total / len(feed.examples), **scores} if model.head.by_gradient else scores
+
+
+def predict(model: Model, feed: Feed) -> list[Prediction]:
+    """Predictions of all examples of a feed, in their order."""
+    answers: dict[int, Prediction] = {}
+    model.eval()
+    with torch.no_grad():
+        for indices in frozen_batches(feed.sizes, PREDICT_TOKENS, PREDICT_EXAMPLES):
+            answers.update(zip(indices, model.head.predict(feed.batch(indices)), strict=True))
+    return [answers[index] for index in range(len(feed.examples))]
+
+
+def make_optimizer(groups: Sequence[Group], chosen: Chosen, compute: Compute) -> torch.optim.AdamW:
+    """AdamW over the chosen parameters only; tensors of one dimension (biases, norms) are not decayed."""
+    entries = []
+    for group, weights in zip(groups, chosen, strict=True):
+        for decays in (True, False):
+            part = [weight for weight in weights.values() if (weight.ndim > 1) == decays]
+            if part:
+                decay = group.weight_decay if decays else 0.0
+                entries.append({"params": part, "lr": group.lr, "peak": group.lr, "weight_decay": decay})
+    return torch.optim.AdamW(entries, fused=compute.device.type in ("cpu", "cuda"))
+
+
+def _step(training: Training, optimizer: torch.optim.Optimizer, feed: Feed, indices: list[int], epoch: int) -> float:
+    size = training.plan.micro_batch or len(indices)
+    optimizer.zero_grad(set_to_none=True)
+    total = 0.0
+    for start in range(0, len(indices), size):
+        part = indices[start : start + size]
+        loss = _loss(training, feed, part, epoch) * (len(part) / len(indices))
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        total += float(loss.detach())
+    if training.plan.clip:
+        torch.nn.utils.clip_grad_norm_(
+            [weight for group in optimizer.param_groups for weight in group["params"]], training.plan.clip
+        )
+    optimizer.step()
+    return total
+
+
+def _loss(training: Training, feed: Feed, indices: list[int], epoch: int) -> Tensor:
+    examples = [feed.examples[index] for index in indices]
+    features = feed.batch(indices, epoch=epoch)
+    losses = training.model.head.loss(features, [example.target for example in examples])
+    loss = torch.stack(list(losses.values())).sum() + training.strategy.penalty(training.model)
+    if not torch.isfinite(loss):
+        ids = ", ".join(example.id for example in examples)
+        raise TrainingError(f"the loss is {float(loss)} at epoch {epoch}, in the batch of examples {ids}; try a smaller lr")
+    return loss
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * rate
+
+
+def _selecting(figures: dict[str, float], *, otherwise: int) -> float:
+    """The first score; without validation the later step is the better one."""
+    scores = [value for name, value in figures.items() if name != "loss"]
+    return scores[0] if scores else float(otherwise)
+
+
+def _stage_rates(model: Model, groups: Sequence[Group], chosen: Chosen, rate: float) -> dict[str, float]:
+    rates = dict.fromkeys((*model.stage_names, HEAD), 0.0)
+    for group, weights in zip(groups, chosen, strict=True):
+        for name in weights:
+            rates[model.owner[name]] = group.lr * rate
+    return rates

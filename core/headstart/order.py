@@ -1,0 +1,54 @@
+"""Order and randomness as pure functions of seeds: the same for any number of workers and after any kill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+
+
+def seed_of(*keys: object) -> int:
+    """A 63-bit seed from any keys; equal keys give equal seeds on every machine (not Python's salted hash)."""
+    digest = blake2b("\x1f".join(map(str, keys)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def rng(seed: int, view: int, example_id: str) -> np.random.Generator:
+    """The generator of one example's augmentation in one view or epoch."""
+    return np.random.default_rng(seed_of("augment", seed, view, example_id))
+
+
+def training_batches(seed: int, epoch: int, sizes: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Batches of indices for one epoch: shuffled, then alike in size within stretches of 16 batches to save padding.
+
+    Args:
+        seed: The training seed.
+        epoch: Number of the epoch; each has its own order.
+        sizes: Cost of each example (tokens); all equal = a plain shuffle.
+        batch_size: Examples per batch; the last one may be smaller.
+    """
+    generator = np.random.default_rng(seed_of("order", seed, epoch))
+    shuffled = generator.permutation(len(sizes))
+    if len(set(sizes)) > 1:
+        shuffled = _sorted_in_stretches(shuffled, sizes, 16 * batch_size)
+    batches = [shuffled[start : start + batch_size].tolist() for start in range(0, len(shuffled), batch_size)]
+    return [batches[index] for index in generator.permutation(len(batches))]
+
+
+def _sorted_in_stretches(order: np.ndarray, sizes: Sequence[int], stretch: int) -> np.ndarray:
+    costs = np.asarray(sizes)
+    parts = [order[start : start + stretch] for start in range(0, len(order), stretch)]
+    return np.concatenate([part[np.argsort(costs[part], kind="stable")] for part in parts])
+
+
+def frozen_batches(sizes: Sequence[int], budget: int, limit: int) -> list[list[int]]:
+    """Batches for a pass that learns nothing: longest first, each of at most `limit` examples and `budget` padded tokens."""
+    longest_first = np.argsort(-np.asarray(sizes), kind="stable").tolist()
+    batches: list[list[int]] = []
+    for index in longest_first:
+        full = not batches or len(batches[-1]) >= limit or (len(batches[-1]) + 1) * sizes[batches[-1][0]] > budget
+        if full:
+            batches.append([])
+        batches[-1].append(index)
+    return batches

@@ -1,0 +1,105 @@
+"""Progress for people: a live bar on a terminal, one line per epoch elsewhere, never silence; all of it on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from headstart.events import Tracker, epochs_to_jsonl, to_jsonl
+from headstart.plugins import registry
+
+
+def trackers(folder: Path) -> list[Tracker]:
+    """What hears the events of a run: its files, the terminal, and the trackers of plugins."""
+    files = [to_jsonl(folder / "events.jsonl"), epochs_to_jsonl(folder / "metrics.jsonl"), to_log(folder / "train.log")]
+    return [*files, Terminal(sys.stderr), *registry().trackers()]
+
+
+def to_log(path: Path) -> Tracker:
+    """A tracker that appends the lines that a person would have seen to `train.log`."""
+
+    def track(event: Mapping[str, Any]) -> None:
+        if (text := line(event)) is not None:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"{event['time']} {text}\n")
+
+    return track
+
+
+class Terminal:
+    """Writes lines for lasting events and keeps one live bar of the running phase at the bottom of a terminal.
+
+    Args:
+        stream: Where to; without a terminal behind it there is no bar.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Show one event."""
+        if event["event"] == "step":
+            self._bar(event)
+        elif (text := line(event)) is not None:
+            self._stream.write(f"\r\x1b[K{text}\n" if self._live else f"{text}\n")
+            self._stream.flush()
+
+    def _bar(self, event: Mapping[str, Any]) -> None:
+        if self._live:
+            done = round(30 * event["step"] / event["steps"])
+            bar = f"{'━' * done}{'─' * (30 - done)} {event['step']}/{event['steps']} {event['phase']}"
+            self._stream.write(f"\r\x1b[K{bar}")
+            self._stream.flush()
+
+
+def line(event: Mapping[str, Any]) -> str | None:
+    """One event as a line for people; None = nothing to say."""
+    say = _LINES.get(event["event"])
+    return say(event) if say else None
+
+
+def _start(event: Mapping[str, Any]) -> str:
+    return f"run {event['folder']}: {event['strategy']} on {event['backbone']}"
+
+
+def _split(event: Mapping[str, Any]) -> str:
+    sizes = " · ".join(f"{name} {sum(counts.values())}" for name, counts in event["counts"].items())
+    return f"split {event['how']}: {sizes}" + (f" · {event['folds']} folds" if event["folds"] else "")
+
+
+def _audit(event: Mapping[str, Any]) -> str | None:
+    if not event["found"]:
+        return None
+    return f"leaks between splits: {event['found']} found, {event['moved']} examples moved, {event['dropped']} dropped"
+
+
+def _phase(event: Mapping[str, Any]) -> str:
+    return f"phase {event['phase']}: {event['trainable']:,} trainable parameters, up to {event['epochs']} epochs"
+
+
+def _stored(event: Mapping[str, Any]) -> str:
+    return f"stored {', '.join(event['ports'])} of {event['examples']} {event['split']} examples: the frozen backbone ran once"
+
+
+def _epoch(event: Mapping[str, Any]) -> str:
+    figures = " · ".join(f"val {name} {value:.4f}" for name, value in list(event["val"].items())[:3])
+    loss = "" if event["train_loss"] is None else f"loss {event['train_loss']:.4f} · "
+    best = " · best" if event["best"] else ""
+    return f"  {event['phase']} {event['epoch']}/{event['epochs']}  {loss}{figures} · {event['seconds']:.1f} s{best}"
+
+
+_LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
+    "start": _start,
+    "split": _split,
+    "audit": _audit,
+    "phase": _phase,
+    "stored": _stored,
+    "epoch": _epoch,
+    "fold": lambda event: f"fold {event['fold']}",
+    "baseline": lambda event: f"baseline {event['name']}: {event['examples']} examples predicted",
+    "warning": lambda event: f"warning: {event['message']}",
+    "end": lambda event: f"done in {event['seconds']} s",
+}

@@ -1,0 +1,152 @@
+"""A run: the folder that holds everything, while it is being written and after."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import UsageError
+from headstart.example import Example
+from headstart.files import read_json, write_json, write_text
+from headstart.head import Prediction
+from headstart.model import Model
+from headstart.recipe import Recipe
+
+LATEST = "latest"
+
+
+def create_folder(out: Path, recipe: Recipe) -> Path:
+    """Make a new, uniquely named folder for a run under `out`; nothing is ever overwritten."""
+    stamp = datetime.now().strftime("%Y-%m-%d_%H%M")
+    folder = out / f"{stamp}-{recipe.name}-{recipe.strategy.use.replace('/', '-')}-{secrets.token_hex(2)}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def point_latest(folder: Path) -> None:
+    """Let `latest` beside the run lead to it (a relative symbolic link, replaced whole)."""
+    temporary = folder.parent / f".{LATEST}.{os.getpid()}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(folder.name)
+    temporary.replace(folder.parent / LATEST)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for `env.json`: no user name, no host name, no paths."""
+    import torch
+
+    names = (
+        "headstart",
+        "headstart-nlp",
+        "headstart-vision",
+        "headstart-healthcare",
+        "torch",
+        "transformers",
+        "scikit-learn",
+        "numpy",
+    )
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "versions": {name: version for name in names if (version := _version(name))},
+    }
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """The recipe as it was given, comments kept, and resolved with every default and absolute path."""
+    from headstart.recipe_file import dump_recipe
+
+    resolved = dump_recipe(recipe)
+    given = recipe.file.read_text(encoding="utf-8-sig") if recipe.file else resolved
+    overrides = "".join(f"# --set {override}\n" for override in recipe.overrides)
+    write_text(folder / "recipe.yaml", given + overrides)
+    write_text(folder / "recipe.lock.yaml", resolved)
+    write_json(folder / "env.json", environment())
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run; it loads, predicts and evaluates by itself."""
+
+    folder: Path
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The resolved recipe."""
+        return Recipe.load(self.folder / "recipe.lock.yaml")
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Any]:
+        """What `metrics.json` holds."""
+        metrics: Mapping[str, Any] = read_json(self.folder / "metrics.json")
+        return metrics
+
+    @cached_property
+    def model(self) -> Model:
+        """The trained model, loaded on first use, every file checked against its hash."""
+        from headstart.checkpoint import load_model
+
+        return load_model(self.recipe, self.folder / "model")
+
+    def predict(self, inputs: Sequence[Any]) -> list[Prediction]:
+        """Predictions for new raw inputs (texts, paths ...), in their order, read as the training data was."""
+        from headstart.build import make_data
+
+        data = make_data(self.recipe.data)
+        return self.predict_examples([Example(str(index), data.read(source)) for index, source in enumerate(inputs)])
+
+    def predict_examples(self, examples: Sequence[Example]) -> list[Prediction]:
+        """Predictions for examples that are read already."""
+        from headstart.infer import infer
+
+        return infer(self, examples)
+
+    def evaluate(self, source: str | Path) -> dict[str, Any]:
+        """Scores with intervals on another labelled file or folder of the same form; nothing is fitted to it."""
+        from headstart.infer import evaluate
+
+        return evaluate(self, Path(source))
+
+    def report(self) -> Path:
+        """Write `report.html` anew and return its path."""
+        from headstart.report.page import write_report
+
+        return write_report(self.folder)
+
+
+def load(folder: str | Path) -> Run:
+    """Open a finished run.
+
+    Raises:
+        UsageError: The folder is no run, or the run did not finish.
+    """
+    path = Path(folder).expanduser().resolve()
+    if not (path / "recipe.lock.yaml").exists():
+        raise UsageError(f"{folder}: not a run (no recipe.lock.yaml); runs are folders like runs/latest")
+    if not (path / "metrics.json").exists():
+        raise UsageError(f"{folder}: this run did not finish (no metrics.json); see its events.jsonl")
+    return Run(path)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def command_line() -> str:
+    """The command that started this process, as a person would type it."""
+    return " ".join(["headstart", *sys.argv[1:]])

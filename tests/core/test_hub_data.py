@@ -1,0 +1,125 @@
+"""The data part `hub`, on local folders in the hub's own form: the loading code is real, the network is not asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import datasets
+import pytest
+
+from headstart.builtin.hub import Hub
+from headstart.errors import DataError, MissingError, UsageError
+from headstart.example import Target
+
+COMMIT = "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"
+CARD = """---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: train.csv
+  - split: validation
+    path: validation.csv
+dataset_info:
+  features:
+  - name: text
+    dtype: string
+  - name: label
+    dtype:
+      class_label:
+        names: {'0': neg, '1': pos}
+---
+"""
+
+
+@pytest.fixture
+def csv_set(tmp_path: Path) -> Path:
+    (tmp_path / "train.csv").write_text("text,label\n007,0\nNA,1\nplain,0\n")
+    (tmp_path / "validation.csv").write_text("text,label\nother,1\n")
+    return tmp_path
+
+
+@pytest.fixture
+def parquet_set(tmp_path: Path) -> Path:
+    features = datasets.Features({"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
+    for split, labels in (("train", [0, 1]), ("test", [1, -1]), ("unsupervised", [-1, -1])):
+        rows = {"sentence": [f"{split} one", f"{split} two"], "label": labels}
+        part = datasets.Dataset.from_dict(rows, features=features)
+        (tmp_path / "data").mkdir(exist_ok=True)
+        part.to_parquet(str(tmp_path / "data" / f"{split}-00000-of-00001.parquet"))
+    return tmp_path
+
+
+def test_csv_of_a_data_set_keeps_its_words(csv_set: Path) -> None:
+    data = Hub(dataset=str(csv_set))
+    assert [(e.id, e.input, e.target, e.meta["split"]) for e in data.examples()] == [
+        ("train:1", "007", "0", "train"),
+        ("train:2", "NA", "1", "train"),
+        ("train:3", "plain", "0", "train"),
+        ("validation:1", "other", "1", "val"),
+    ]
+
+
+def test_numbers_of_classes_become_the_names_of_the_card(csv_set: Path) -> None:
+    (csv_set / "README.md").write_text(CARD)
+    assert Hub(dataset=str(csv_set)).target == Target("class", ("neg", "pos"))
+
+
+def test_parquet_has_names_and_hidden_labels_are_left_out(parquet_set: Path) -> None:
+    data = Hub(dataset=str(parquet_set), positive="pos")
+    assert [(e.id, e.target) for e in data.examples()] == [("train:1", "neg"), ("train:2", "pos"), ("test:1", "pos")]
+    assert data.facts()["dropped"] == {"no label": 1}
+    assert data.facts()["files"][0]["left out"] == ["unsupervised"]
+    assert data.target == Target("class", ("neg", "pos"), "pos")
+
+
+def test_splits_may_be_chosen(parquet_set: Path) -> None:
+    data = Hub(dataset=str(parquet_set), splits={"train": "train", "val": "test"})
+    assert [e.meta["split"] for e in data.examples()] == ["train", "train", "val"]
+    with pytest.raises(DataError, match=r"no split 'tset' \(data\.splits\.test\); it has: "):
+        Hub(dataset=str(parquet_set), splits={"train": "train", "test": "tset"}).examples()
+    with pytest.raises(UsageError, match="'dev' is none of train, val, test"):
+        Hub(dataset=str(parquet_set), splits={"dev": "train"}).examples()
+
+
+def test_a_configuration_that_is_not_there_is_an_error(csv_set: Path) -> None:
+    with pytest.raises(DataError, match="'no' not found"):
+        Hub(dataset=str(csv_set), config="no").examples()
+
+
+def test_a_data_set_of_the_hub_needs_a_revision_that_stands_still() -> None:
+    with pytest.raises(UsageError, match=r"data\.revision: it is not given; name a commit \(40 hex digits\) or a tag"):
+        Hub(dataset="stanfordnlp/imdb").examples()
+    with pytest.raises(UsageError, match="'main' is a branch and moves"):
+        Hub(dataset="stanfordnlp/imdb", revision="main").examples()
+    with pytest.raises(UsageError, match="neither a folder here nor an id"):
+        Hub(dataset="/no/such/folder", revision=COMMIT).examples()
+
+
+def test_offline_says_how_to_fetch_what_is_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_OFFLINE", "1")
+    line = f"hf download headstart-tests/absent --repo-type dataset --revision {COMMIT}"
+    with pytest.raises(MissingError, match=line):
+        Hub(dataset="headstart-tests/absent", revision=COMMIT).examples()
+
+
+def test_a_fetched_revision_is_found_offline_and_no_other_takes_its_place(
+    tmp_path: Path, csv_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    snapshot = cache / "datasets--headstart-tests--kept" / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / "train.csv").write_text((csv_set / "train.csv").read_text())
+    monkeypatch.setenv("HEADSTART_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    data = Hub(dataset="headstart-tests/kept", revision=COMMIT)
+    assert [e.input for e in data.examples()] == ["007", "NA", "plain"]
+    assert data.facts()["files"][0]["commit"] == COMMIT
+    with pytest.raises(MissingError, match="not in the cache"):
+        Hub(dataset="headstart-tests/kept", revision="0" * 40).examples()
+
+
+def test_new_inputs_come_in_as_for_a_table(csv_set: Path) -> None:
+    data = Hub(dataset=str(csv_set), text="text")
+    assert data.read(" a text ") == "a text"
+    assert [(e.input, e.target) for e in data.open(csv_set / "validation.csv")] == [("other", "1")]
