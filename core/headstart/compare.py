@@ -25,7 +25,7 @@ class ScoreChange:
 
     @property
     def verdict(self) -> str:
-        """ "better" or "worse" where the interval of the difference leaves out zero, else "not shown to differ"."""
+        """The first is "better" or "worse" where the interval leaves out zero, else "not shown to differ"."""
         low, high = self.difference.low, self.difference.high
         if low <= 0 <= high:
             return "not shown to differ"
@@ -89,15 +89,16 @@ class Comparison:
         }
 
     def _head(self) -> str:
-        text = f"{self.first} against {self.second}: {self.shared} shared test examples"
+        text = f"{self.first} (first) against {self.second} (second): {self.shared} shared test examples"
         rest = f" ({self.only_first} only in the first, {self.only_second} only in the second)"
         return text + (rest if self.only_first or self.only_second else "")
 
     def _score_lines(self) -> Iterator[str]:
         width = max(len(change.name) for change in self.scores)
+        yield f"  {'':<{width}}  first   second  first minus second, 95 % interval"
         for change in self.scores:
             ends = f"{change.difference.value:+.4f} [{change.difference.low:+.4f}, {change.difference.high:+.4f}]"
-            yield f"  {change.name:<{width}}  {change.first:.4f}  {change.second:.4f}  {ends}  {change.verdict}"
+            yield f"  {change.name:<{width}}  {change.first:.4f}  {change.second:.4f}  {ends}  first is {change.verdict}"
 
     def _test_lines(self) -> Iterator[str]:
         if self.mcnemar:
@@ -125,9 +126,7 @@ def compare(first: Path, second: Path) -> Comparison:
     reported = _reported(runs)
     differences = paired_difference(score, ours, theirs)
     changes = tuple(
-        ScoreChange(name, values[0][name], values[1][name], found)
-        for name, found in differences.items()
-        if name in reported or not reported
+        ScoreChange(name, values[0][name], values[1][name], found) for name, found in differences.items() if name in reported
     )
     if not changes:
         raise UsageError(f"'{runs[0].folder.name}' and '{runs[1].folder.name}' report no score in common")
@@ -216,4 +215,4 @@ def _taken(outcome: SavedOutcome, rows: list[int]) -> SavedOutcome:
 
 def _reported(runs: tuple[RunFiles, RunFiles]) -> set[str]:
     """Scores that both runs report: the clusters of k-means have no accuracy, though their names could be compared."""
-    return set(runs[0].metrics.get("test", {})) & set(runs[1].metrics.get("test", {}))
+    return set(runs[0].metrics.get("test") or {}) & set(runs[1].metrics.get("test") or {})

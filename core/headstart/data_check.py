@@ -87,10 +87,7 @@ def _made(kind: Kind, part: Part) -> Any:
 def described(facts: Mapping[str, Any]) -> list[Finding]:
     """What reading the source told, where the data part tells it in the words of `table`."""
     found = [Finding(text) for file in facts.get("files", ()) if (text := _of_file(file))]
-    for reason, count in facts.get("dropped", {}).items():
-        is_asked = reason == "not in where"
-        why = "do not match `where`" if is_asked else f"have {'an ' if reason.startswith('empty') else ''}{reason}"
-        found.append(Finding(f"{count:,} rows {why} and are left out.", "fact" if is_asked else "warning"))
+    found += [_left_out(reason, count) for reason, count in facts.get("dropped", {}).items()]
     guessed = facts.get("guessed", {})
     if guessed:
         columns = " and ".join(
@@ -98,6 +95,13 @@ def described(facts: Mapping[str, Any]) -> list[Finding]:
         )
         found.append(Finding(f"It takes {columns}: a guess; write `text:` and `label:` in the recipe to be sure."))
     return found
+
+
+def _left_out(reason: str, count: int) -> Finding:
+    rows, has, does, is_ = ("1 row", "has", "does", "is") if count == 1 else (f"{count:,} rows", "have", "do", "are")
+    if reason == "not in where":
+        return Finding(f"{rows} {does} not match `where` and {is_} left out.")
+    return Finding(f"{rows} {has} {'an ' if reason.startswith('empty') else ''}{reason} and {is_} left out.", "warning")
 
 
 def _of_file(file: Mapping[str, Any]) -> str:

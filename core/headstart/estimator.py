@@ -191,11 +191,10 @@ class HeadstartClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         texts = as_texts(X)
         learnt_texts = self.run_.recipe.data.use == "memory-texts"
-        if not learnt_texts:
-            return self.run_.predict(validate_data(self, X, dtype=np.float64, reset=False))
-        if texts is None:
-            raise ValueError("this HeadstartClassifier was fitted to texts; give it a list, array or Series of strings")
-        return self.run_.predict(texts)
+        if learnt_texts != (texts is not None):
+            wanted = "texts; give it a list, array or Series of strings" if learnt_texts else "numeric rows; give it an array"
+            raise ValueError(f"this HeadstartClassifier was fitted to {wanted}")
+        return self.run_.predict(validate_data(self, X, dtype=np.float64, reset=False) if texts is None else texts)
 
     def _labels(self) -> list[str]:
         """The classes as the run names them: as they print."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 Tracker = Callable[[Mapping[str, Any]], None]
 Tell = Callable[..., None]
@@ -26,6 +30,22 @@ class Events:
         told = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts}
         for tracker in self._trackers:
             tracker(told)
+
+
+def isolated(tracker: Tracker) -> Tracker:
+    """A plugin's tracker that is left out from its first error on: it must not end the run that it watches."""
+    is_sound = True
+
+    def track(event: Mapping[str, Any]) -> None:
+        nonlocal is_sound
+        if is_sound:
+            try:
+                tracker(event)
+            except Exception:
+                is_sound = False
+                log.exception("a plugin's tracker failed at the event '%s' and hears no more", event["event"])
+
+    return track
 
 
 def to_jsonl(path: Path) -> Tracker:
@@ -51,4 +71,13 @@ def epochs_to_jsonl(path: Path) -> Tracker:
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
     """Append one JSON line."""
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(value, ensure_ascii=False) + "\n")
+        file.write(json.dumps(_as_json(value), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _as_json(value: Any) -> Any:
+    """NaN and infinity are not JSON: they become null."""
+    if isinstance(value, Mapping):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

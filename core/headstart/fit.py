@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 from headstart.build import Built, build, make_model
 from headstart.checkpoint import save_model
 from headstart.data import Data
-from headstart.device import choose
+from headstart.device import Compute, choose
+from headstart.errors import HeadstartError
 from headstart.events import Events, Tell
 from headstart.example import Example
-from headstart.files import write_json
+from headstart.files import MANIFEST, write_json
 from headstart.judge import judge, run_baselines
 from headstart.ledger import Ledger
 from headstart.loop import Training
@@ -44,32 +46,54 @@ def fit(recipe: Recipe, out: Path, *, data: Data | None = None, report: bool = T
         TrainingError, FreezingError: Training failed.
     """
     started = time.perf_counter()
+    compute = choose(recipe.train)
     built = build(recipe, data=data)
     shared = share_out(recipe, built.data)
     folder = create_folder(out, recipe)
     tell = Events(trackers(folder))
-    write_recipe(folder, recipe)
-    tell("start", name=recipe.name, folder=str(folder), backbone=recipe.backbone.use, strategy=recipe.strategy.use)
-    shared.write(folder, tell)
+    with naming_the_log(folder, tell):
+        write_recipe(folder, recipe)
+        tell("start", name=recipe.name, folder=str(folder), backbone=recipe.backbone.use, strategy=recipe.strategy.use)
+        shared.write(folder, tell)
 
-    outcomes: list[Outcome] = []
-    for fold, parts in shared.rounds(recipe):
-        trained = train_round(recipe, built, parts, tell, fold=fold)
-        outcomes += trained.outcomes
-        if parts["test"] and recipe.baselines != "none":
-            outcomes += run_baselines(built, parts, seed=recipe.train.seed, fold=fold, tell=tell)
+        outcomes: list[Outcome] = []
+        for fold, parts in shared.rounds():
+            trained = train_round(recipe, built, parts, compute, tell, fold=fold)
+            outcomes += trained.outcomes
+            if parts["test"] and recipe.baselines != "none":
+                outcomes += run_baselines(built, parts, seed=recipe.train.seed, fold=fold, tell=tell)
 
-    found = judge(built.data.target, outcomes, trained.model.head.score, trained.n, seed=recipe.train.seed)
-    save_model(trained.model, recipe, folder / "model")
-    write_predictions(outcomes, folder / "predictions.parquet", excerpt=built.data.excerpt)
-    write_json(folder / "ledger.json", trained.ledger)
-    write_json(folder / "metrics.json", found.as_json())
-    run = Run(folder)
-    if report:
-        run.report()
-    point_latest(folder)
-    tell("end", folder=str(folder), seconds=round(time.perf_counter() - started, 1))
+        found = judge(built.data.target, outcomes, trained.model.head.score, sizes(trained, outcomes), seed=recipe.train.seed)
+        tell("result", selected_by=found.selected_by, **found.values())
+        save_model(trained.model, recipe, folder / "model")
+        write_predictions(outcomes, folder / "predictions.parquet", excerpt=built.data.excerpt)
+        write_json(folder / "ledger.json", trained.ledger)
+        write_json(folder / "metrics.json", found.as_json())
+        run = Run(folder)
+        if report:
+            run.report()
+        point_latest(folder)
+        tell("end", folder=str(folder), seconds=round(time.perf_counter() - started, 1))
     return run
+
+
+@contextmanager
+def naming_the_log(folder: Path, tell: Tell) -> Iterator[None]:
+    """Whatever ends the run inside: the log tells it, and its message tells where the log is and what was kept."""
+    try:
+        yield
+    except BaseException as error:
+        tell("stopped", error=type(error).__name__, message=str(error))
+        is_saved = (folder / "model" / MANIFEST).exists()
+        kept = "what was finished was kept beside its log" if is_saved else "nothing of this run was kept but its log"
+        note = f"{kept}: {folder / 'events.jsonl'}"
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"interrupted; {note}") from None
+        if isinstance(error, HeadstartError):
+            error.args = (f"{error}; {note}",)
+        else:
+            error.add_note(note)
+        raise
 
 
 @dataclass(frozen=True)
@@ -87,19 +111,27 @@ class Trained:
         return self.training.model
 
 
-def train_round(recipe: Recipe, built: Built, parts: Mapping[str, Sequence[Example]], tell: Tell, *, fold: int) -> Trained:
+def train_round(
+    recipe: Recipe, built: Built, parts: Mapping[str, Sequence[Example]], compute: Compute, tell: Tell, *, fold: int
+) -> Trained:
     """Train on one division of the examples; each fold begins with a model of its own."""
+    model = built.model
     if fold != FINAL:
         tell("fold", fold=fold + 1)
-    compute = choose(recipe.train)
-    model = built.model if fold == FINAL else make_model(recipe, built.data.target)
+        model = make_model(recipe, built.data.target)
+        built.strategy.prepare(model)
     training = Training(model.to(compute.device), built.strategy, recipe.train, compute, tell)
-    built.strategy.prepare(training.model)
     feeds = Feeds(training, built.data, dict(parts))
     ledger = train(training, feeds)
     asked = [split for split in ("val", "test") if parts[split] and (fold == FINAL or split == "test")]
     outcomes = [Outcome("run", split, parts[split], answers(training, feeds, split), fold) for split in asked]
     return Trained(training, outcomes, _ledger(training, ledger, feeds), {name: len(part) for name, part in parts.items()})
+
+
+def sizes(trained: Trained, outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Examples by split, for the model that is kept; those tested are counted over all folds."""
+    tested = sum(len(outcome.examples) for outcome in outcomes if (outcome.model, outcome.split) == ("run", "test"))
+    return {**trained.n, "test": tested}
 
 
 def _ledger(training: Training, ledger: Ledger, feeds: Feeds) -> dict[str, Any]:

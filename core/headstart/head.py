@@ -59,7 +59,7 @@ class Head(nn.Module, ABC):
     def score(
         self, predictions: Sequence[Prediction], targets: Sequence[Any], weights: np.ndarray | None = None
     ) -> dict[str, float]:
-        """Scores by name; the first selects the model and is better when higher. `weights` are per example (bootstrap counts)."""
+        """Scores by name; the first selects the model, higher is better. `weights` [N] are bootstrap counts."""
 
     def fit(self, features: Features, targets: Sequence[Any]) -> None:
         """Learn in one go from all training features [N, ...]; only called where `by_gradient` is False."""

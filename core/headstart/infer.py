@@ -48,9 +48,10 @@ def evaluate(run: Run, source: Path) -> dict[str, Any]:
 
 def _check_labels(run: Run, examples: Sequence[Example], source: Path) -> None:
     target = run.model.head.target
-    if target.kind != "class":
+    if target.kind not in ("class", "labels"):
         return
-    unknown = sorted({str(example.target) for example in examples} - set(target.labels))
+    given = (example.target if target.kind == "labels" else (example.target,) for example in examples)
+    unknown = sorted({str(label) for labels in given for label in labels} - set(target.labels))
     if unknown:
         raise DataError(
             f"{source}: labels {unknown[:5]} are unknown to this run; rename them in the file to {list(target.labels)}"

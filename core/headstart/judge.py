@@ -12,7 +12,7 @@ from headstart.events import Tell
 from headstart.example import Example, Target
 from headstart.intervals import Interval, paired_difference, score_intervals
 from headstart.outcome import Outcome
-from headstart.scores import HeadScore, scores_for
+from headstart.scores import LOWER_IS_BETTER, HeadScore, scores_for
 
 Intervals = Mapping[str, Interval]
 
@@ -36,6 +36,10 @@ class Judgement:
     baselines: dict[str, Intervals] = field(default_factory=dict)
     differences: dict[str, Intervals] = field(default_factory=dict)
     folds: list[dict[str, float]] = field(default_factory=list)
+
+    def values(self) -> dict[str, dict[str, float]]:
+        """Split -> score -> value: what a line of progress needs."""
+        return {split: {name: interval.value for name, interval in scores.items()} for split, scores in self.scores.items()}
 
     def as_json(self) -> dict[str, Any]:
         """What `metrics.json` holds."""
@@ -72,7 +76,8 @@ def judge(target: Target, outcomes: Sequence[Outcome], head_score: HeadScore, n:
         theirs = pool([outcome for outcome in outcomes if outcome.model == name])
         found.baselines[name] = score_intervals(baseline_score, theirs, seed=seed)
         found.differences[name] = paired_difference(baseline_score, ours, theirs, seed=seed)
-    found.selected_by = next(iter(found.scores.get("val") or found.scores.get("test") or {}), "")
+    names = [name for name in found.scores.get("val") or found.scores.get("test") or {} if name not in LOWER_IS_BETTER]
+    found.selected_by = next(iter(names), "")
     return found
 
 

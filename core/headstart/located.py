@@ -229,7 +229,9 @@ class _Reader:
                 first = self.result.keys[key].line
                 self.result.problems.append(spot.problem(f"the key '{event.value}' stands twice", f"first in line {first}"))
             self.result.keys[key] = spot
-            mapping[event.value] = self._value(next(events), events, key)
+            mapping[event.value] = self._value(value := next(events), events, key)
+            if isinstance(value, ScalarEvent) and not value.value:  # the parser places an empty value lines below its key
+                self.result.values[key] = spot
         return mapping
 
     def _sequence(self, events: Iterator[Event], way: Key) -> list[Any]:

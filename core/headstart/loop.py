@@ -14,15 +14,17 @@ from torch import Tensor
 from headstart.device import Compute
 from headstart.errors import TrainingError
 from headstart.events import Tell
+from headstart.example import Example
 from headstart.feed import Feed
 from headstart.freezing import set_modes
 from headstart.head import Prediction
 from headstart.ledger import Chosen
 from headstart.model import HEAD, Model
-from headstart.order import frozen_batches, seed_of, training_batches
+from headstart.order import batch_count, frozen_batches, micro_batches, seed_of, training_batches
 from headstart.phases import Group, Phase
 from headstart.recipe import TrainPlan
 from headstart.schedule import factors
+from headstart.scores import LOWER_IS_BETTER
 from headstart.strategy import Strategy
 
 PREDICT_TOKENS, PREDICT_EXAMPLES = 16384, 256
@@ -97,8 +99,7 @@ def run_phase(
     """
     train, val = feeds
     optimizer = make_optimizer(phase.groups, chosen, training.compute)
-    steps_per_epoch = math.ceil(len(train.examples) / training.plan.batch_size)
-    rates = factors(phase, steps_per_epoch * phase.epochs)
+    rates = factors(phase, batch_count(len(train.examples), training.plan.batch_size) * phase.epochs)
     step = epoch = 0
     for epoch in range(1, phase.epochs + 1):
         started = time.perf_counter()
@@ -133,7 +134,11 @@ def run_phase(
 
 
 def validate(training: Training, feed: Feed | None) -> dict[str, float]:
-    """Loss and scores on the validation examples; empty where there are none."""
+    """Loss and scores on the validation examples; empty where there are none.
+
+    Raises:
+        TrainingError: The loss is not finite.
+    """
     if feed is None or not feed.examples:
         return {}
     model, total = training.model, 0.0
@@ -143,7 +148,8 @@ def validate(training: Training, feed: Feed | None) -> dict[str, float]:
         for indices in frozen_batches(feed.sizes, PREDICT_TOKENS, PREDICT_EXAMPLES):
             features, targets = feed.batch(indices), [feed.examples[index].target for index in indices]
             if model.head.by_gradient:
-                total += float(sum(model.head.loss(features, targets).values())) * len(indices)
+                loss = torch.stack(list(model.head.loss(features, targets).values())).sum()
+                total += _finite(loss, "on validation", [feed.examples[index] for index in indices]) * len(indices)
             answers.update(zip(indices, model.head.predict(features), strict=True))
     scores = model.head.score([answers[index] for index in range(len(answers))], [example.target for example in feed.examples])
     return {"loss": total / len(feed.examples), **scores} if model.head.by_gradient else scores
@@ -172,11 +178,9 @@ def make_optimizer(groups: Sequence[Group], chosen: Chosen, compute: Compute) ->
 
 
 def _step(training: Training, optimizer: torch.optim.Optimizer, feed: Feed, indices: list[int], epoch: int) -> float:
-    size = training.plan.micro_batch or len(indices)
     optimizer.zero_grad(set_to_none=True)
     total = 0.0
-    for start in range(0, len(indices), size):
-        part = indices[start : start + size]
+    for part in micro_batches(indices, training.plan.micro_batch):
         loss = _loss(training, feed, part, epoch) * (len(part) / len(indices))
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         total += float(loss.detach())
@@ -193,10 +197,16 @@ def _loss(training: Training, feed: Feed, indices: list[int], epoch: int) -> Ten
     features = feed.batch(indices, epoch=epoch)
     losses = training.model.head.loss(features, [example.target for example in examples])
     loss = torch.stack(list(losses.values())).sum() + training.strategy.penalty(training.model)
-    if not torch.isfinite(loss):
-        ids = ", ".join(example.id for example in examples)
-        raise TrainingError(f"the loss is {float(loss)} at epoch {epoch}, in the batch of examples {ids}; try a smaller lr")
+    _finite(loss, f"at epoch {epoch}", examples)
     return loss
+
+
+def _finite(loss: Tensor, where: str, examples: Sequence[Example]) -> float:
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        ids = ", ".join(example.id for example in examples)
+        raise TrainingError(f"the loss is {value} {where}, in the batch of examples {ids}; try a smaller lr")
+    return value
 
 
 def _set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -205,14 +215,16 @@ def _set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def _selecting(figures: dict[str, float], *, otherwise: int) -> float:
-    """The first score; without validation the later step is the better one."""
-    scores = [value for name, value in figures.items() if name != "loss"]
-    return scores[0] if scores else float(otherwise)
+    """The first score of those that are better when higher (R squared is undefined where all targets are equal), else the
+    loss; without validation the later step is the better one.
+    """
+    scores = [value for name, value in figures.items() if name not in LOWER_IS_BETTER]
+    return scores[0] if scores else -figures["loss"] if figures else float(otherwise)
 
 
 def _stage_rates(model: Model, groups: Sequence[Group], chosen: Chosen, rate: float) -> dict[str, float]:
     rates = dict.fromkeys((*model.stage_names, HEAD), 0.0)
     for group, weights in zip(groups, chosen, strict=True):
         for name in weights:
-            rates[model.owner[name]] = group.lr * rate
+            rates[model.owner[name]] = max(rates[model.owner[name]], group.lr * rate)
     return rates

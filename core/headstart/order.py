@@ -26,14 +26,32 @@ def training_batches(seed: int, epoch: int, sizes: Sequence[int], batch_size: in
         seed: The training seed.
         epoch: Number of the epoch; each has its own order.
         sizes: Cost of each example (tokens); all equal = a plain shuffle.
-        batch_size: Examples per batch; the last one may be smaller.
+        batch_size: Examples per batch; the last one may be smaller. A last one of a single example joins the one before:
+            BatchNorm has no variance of it.
     """
     generator = np.random.default_rng(seed_of("order", seed, epoch))
     shuffled = generator.permutation(len(sizes))
     if len(set(sizes)) > 1:
         shuffled = _sorted_in_stretches(shuffled, sizes, 16 * batch_size)
-    batches = [shuffled[start : start + batch_size].tolist() for start in range(0, len(shuffled), batch_size)]
+    batches = [part.tolist() for part in np.split(shuffled, _cuts(len(shuffled), batch_size))] if len(sizes) else []
     return [batches[index] for index in generator.permutation(len(batches))]
+
+
+def batch_count(count: int, batch_size: int) -> int:
+    """How many batches `training_batches` makes of `count` examples."""
+    return len(_cuts(count, batch_size)) + 1 if count else 0
+
+
+def micro_batches(indices: Sequence[int], size: int | None) -> list[list[int]]:
+    """A batch in the fewest parts of at most `size`, as equal as can be, so that none is a single left-over example."""
+    parts = -(-len(indices) // size) if size else 1
+    return [part.tolist() for part in np.array_split(np.asarray(indices), parts)]
+
+
+def _cuts(count: int, batch_size: int) -> list[int]:
+    """Where batches begin but the first."""
+    cuts = list(range(batch_size, count, batch_size))
+    return cuts[:-1] if batch_size > 1 and count % batch_size == 1 else cuts
 
 
 def _sorted_in_stretches(order: np.ndarray, sizes: Sequence[int], stretch: int) -> np.ndarray:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from headstart.events import Tracker, epochs_to_jsonl, to_jsonl
+from headstart.events import Tracker, epochs_to_jsonl, isolated, to_jsonl
 from headstart.plugins import registry
 
 
 def trackers(folder: Path) -> list[Tracker]:
     """What hears the events of a run: its files, the terminal, and the trackers of plugins."""
     files = [to_jsonl(folder / "events.jsonl"), epochs_to_jsonl(folder / "metrics.jsonl"), to_log(folder / "train.log")]
-    return [*files, Terminal(sys.stderr), *registry().trackers()]
+    return [*files, Terminal(sys.stderr), *map(isolated, registry().trackers())]
 
 
 def to_log(path: Path) -> Tracker:
@@ -43,6 +43,8 @@ class Terminal:
         """Show one event."""
         if event["event"] == "step":
             self._bar(event)
+        elif event["event"] == "stopped":  # the error itself is told by the command
+            self._stream.write("\r\x1b[K" if self._live else "")
         elif (text := line(event)) is not None:
             self._stream.write(f"\r\x1b[K{text}\n" if self._live else f"{text}\n")
             self._stream.flush()
@@ -66,7 +68,7 @@ def _start(event: Mapping[str, Any]) -> str:
 
 
 def _split(event: Mapping[str, Any]) -> str:
-    sizes = " · ".join(f"{name} {sum(counts.values())}" for name, counts in event["counts"].items())
+    sizes = " · ".join(f"{name} {size}" for name, size in event["sizes"].items())
     return f"split {event['how']}: {sizes}" + (f" · {event['folds']} folds" if event["folds"] else "")
 
 
@@ -101,5 +103,6 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "fold": lambda event: f"fold {event['fold']}",
     "baseline": lambda event: f"baseline {event['name']}: {event['examples']} examples predicted",
     "warning": lambda event: f"warning: {event['message']}",
+    "stopped": lambda event: f"stopped: {event['error']}: {event['message']}",
     "end": lambda event: f"done in {event['seconds']} s",
 }

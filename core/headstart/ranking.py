@@ -49,10 +49,10 @@ class Ranking:
         return _rates(false), _rates(true)
 
     def precision_recall(self, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Recall and precision [T], highest threshold first."""
+        """Recall and precision [<= T], highest threshold first, from the first one that calls an example of weight."""
         false, true = self.counts(weights)
-        called = np.maximum(false + true, np.finfo(float).tiny)
-        return true / true[-1], true / called
+        is_defined = false + true > 0
+        return true[is_defined] / true[-1], true[is_defined] / (false + true)[is_defined]
 
 
 def _rates(counts: np.ndarray) -> np.ndarray:

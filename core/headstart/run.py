@@ -7,6 +7,7 @@ import platform
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -25,19 +26,33 @@ LATEST = "latest"
 
 
 def create_folder(out: Path, recipe: Recipe) -> Path:
-    """Make a new, uniquely named folder for a run under `out`; nothing is ever overwritten."""
+    """Make a new, uniquely named folder for a run under `out`; nothing is ever overwritten.
+
+    Raises:
+        UsageError: There can be no folder under `out`.
+    """
     stamp = datetime.now().strftime("%Y-%m-%d_%H%M")
-    folder = out / f"{stamp}-{recipe.name}-{recipe.strategy.use.replace('/', '-')}-{secrets.token_hex(2)}"
-    folder.mkdir(parents=True)
+    folder = out / f"{stamp}-{recipe.name}-{recipe.strategy.use.replace('/', '-')}-{secrets.token_hex(3)}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make a folder for the run under '{out}' ({error.strerror}); name another with --out"
+        ) from error
     return folder
 
 
 def point_latest(folder: Path) -> None:
-    """Let `latest` beside the run lead to it (a relative symbolic link, replaced whole)."""
+    """Let `latest` beside the run lead to it (a relative symbolic link, replaced whole), where links can be made and no
+    folder has that name: the link is a convenience, and no run shall fail for it.
+    """
     temporary = folder.parent / f".{LATEST}.{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(folder.name)
-    temporary.replace(folder.parent / LATEST)
+    with suppress(OSError):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(folder.name)
+        temporary.replace(folder.parent / LATEST)
+    with suppress(OSError):
+        temporary.unlink(missing_ok=True)
 
 
 def environment() -> dict[str, Any]:

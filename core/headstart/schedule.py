@@ -11,15 +11,15 @@ from headstart.phases import Phase, Schedule
 def factor(schedule: Schedule, share: float, warmup: float) -> float:
     """Factor in [0, 1] at `share` in [0, 1) of a phase.
 
-    "one-cycle" rises from 1/25 by a half cosine and falls to 1/10000 by another (Smith and Topin 2017; the numbers are
-    torch's OneCycleLR defaults); the others rise linearly from 0 and then fall by a half cosine, fall linearly, or stay.
+    "one-cycle" rises from 1/25 by a half cosine and falls to 1/250000 by another (Smith and Topin 2017; the numbers are
+    torch's OneCycleLR defaults, whose end is 1/10000 of the beginning); the others rise linearly from 0 and then fall by a half cosine, fall linearly, or stay.
     """
     if share < warmup:
         rise = share / warmup
         return _between(1 / 25, 1.0, rise) if schedule == "one-cycle" else rise
     done = (share - warmup) / (1 - warmup)
     falls: dict[Schedule, Callable[[float], float]] = {
-        "one-cycle": lambda d: _between(1.0, 1e-4, d),
+        "one-cycle": lambda d: _between(1.0, 1 / 25 / 1e4, d),
         "cosine": lambda d: _between(1.0, 0.0, d),
         "linear": lambda d: 1 - d,
         "constant": lambda _: 1.0,

@@ -24,12 +24,14 @@ class Shared:
     """Examples with their splits; more than one split means cross-validation.
 
     Attributes:
+        last: Of the model that is kept: the only split; with folds one of all examples, without a test part.
         audits: What leaked in each split before it was settled, with the counts of what was moved and dropped.
     """
 
     examples: Sequence[Example]
     target: Target
     splits: tuple[Split, ...]
+    last: Split
     audits: tuple[tuple[Audit, Mapping[str, int]], ...]
     facts: Mapping[str, Any]
     policy: str
@@ -38,15 +40,12 @@ class Shared:
         """The examples of each part of a split."""
         return {name: [self.examples[index] for index in getattr(split, name)] for name in SPLITS}
 
-    def rounds(self, recipe: Recipe) -> list[tuple[int, dict[str, list[Example]]]]:
+    def rounds(self) -> list[tuple[int, dict[str, list[Example]]]]:
         """What is trained, in order: (-1, parts) for one split; for folds (0, parts), (1, parts) ... and then (-1, parts)
         without a test part, for the model that is kept: it learns from everything, the folds tell how good that is.
         """
-        if len(self.splits) == 1:
-            return [(-1, self.of(self.splits[0]))]
-        plan = replace(recipe.split, folds=0, test=0, train=None, by="auto")
-        last = make_splits(self.examples, plan, self.target)[0]
-        return [*((fold, self.of(split)) for fold, split in enumerate(self.splits)), (-1, self.of(last))]
+        folds = self.splits if len(self.splits) > 1 else ()
+        return [*((fold, self.of(split)) for fold, split in enumerate(folds)), (-1, self.of(self.last))]
 
     def write(self, folder: Path, tell: Tell) -> None:
         """Write `split.json` and `data.json` and tell what was found."""
@@ -60,7 +59,9 @@ class Shared:
         }
         write_json(folder / "data.json", found)
         tell("data", **found["facts"])
-        tell("split", how=self.splits[0].how, counts=found["counts"], folds=len(self.splits) if len(self.splits) > 1 else 0)
+        sizes = {name: len(examples) for name, examples in first.items()}
+        folds = len(self.splits) if len(self.splits) > 1 else 0
+        tell("split", how=self.splits[0].how, sizes=sizes, counts=found["counts"], folds=folds)
         tell(
             "audit",
             **{key: value for key, value in found["audit"].items() if key != "found"},
@@ -89,14 +90,18 @@ def share_out(recipe: Recipe, data: Data) -> Shared:
     Raises:
         DataError: A class is too small, a split ends empty, or examples leak and the policy is "error".
     """
-    examples, plan = data.examples(), recipe.split
+    examples, plan, target = data.examples(), recipe.split, data.target
+    divided = make_splits(examples, plan, target)
+    if plan.folds:
+        divided += make_splits(examples, replace(plan, folds=0, test=0, train=None), target)
     splits, audits = [], []
-    for split in make_splits(examples, plan, data.target):
+    for split in divided:
         found = audit(examples, split, near=plan.near)
         settled, counts = settle(examples, split, found, plan.leaks)
         splits.append(settled)
         audits.append((found, counts))
-    return Shared(examples, data.target, tuple(splits), tuple(audits), data.facts(), plan.leaks)
+    folds = len(splits) - bool(plan.folds)
+    return Shared(examples, target, tuple(splits[:folds]), splits[-1], tuple(audits[:folds]), data.facts(), plan.leaks)
 
 
 def _counts(examples: Sequence[Example], target: Target) -> dict[str, int]:

@@ -21,7 +21,7 @@ WORDS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _BUNDLES = 500  # groups are bundled to at most so many, for StratifiedGroupKFold takes 17 s for 20,000
-_PIECES = 10  # pieces of whole groups that a grouped split is put together from: sizes are met to about a tenth
+_PIECES = range(5, 21)  # into how many pieces of whole groups examples are cut, of which a part takes some
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def _whole_groups(
 ) -> list[int]:
     """About `wanted` examples in whole groups: stratified pieces are added while that brings the size nearer."""
     groups = _bundled(_groups(examples, indices), seed)
-    pieces = min(max(_PIECES, round(len(indices) / wanted)), len(set(groups)))
+    pieces = min(_best_pieces(wanted / len(indices)), len(set(groups)))
     if pieces < 2:
         raise DataError(
             "there is one group only, so it cannot be divided by group; leave `group` out or set split.by: stratified"
@@ -230,6 +230,13 @@ def _whole_groups(
     if not taken:
         raise DataError(f"no whole group fits into a part of {wanted} examples (of {len(indices)}); ask for a larger one")
     return sorted(taken)
+
+
+def _best_pieces(share: float) -> int:
+    """The number of pieces of which some make up `share` most nearly; a tiny share is one piece of many."""
+    if share * max(_PIECES) < 1:
+        return round(1 / share)
+    return min(_PIECES, key=lambda pieces: round(abs(round(share * pieces) / pieces - share), 3))
 
 
 def _group_pieces(

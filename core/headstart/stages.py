@@ -10,6 +10,9 @@ from torch import nn
 from headstart.errors import HeadstartError
 
 
+RESERVED = ("head", "backbone")  # selectors of their own in a phase's groups
+
+
 @dataclass(frozen=True)
 class Stage:
     """One step of the way from input to output.
@@ -33,8 +36,9 @@ def owners(network: nn.Module, stages: Sequence[Stage]) -> dict[str, str]:
     """Name of the owning stage of each parameter and buffer of `network`.
 
     Raises:
-        StageError: A path names nothing, a tensor has no stage, or two stages claim it.
+        StageError: A path names nothing, a tensor has no stage, two stages claim it, or a stage's name is taken.
     """
+    _check_names([stage.name for stage in stages])
     tensors = [name for name, _ in _named_tensors(network)]
     claims: dict[str, str] = {}
     for stage in stages:
@@ -45,6 +49,14 @@ def owners(network: nn.Module, stages: Sequence[Stage]) -> dict[str, str]:
     if missing:
         raise StageError(f"{len(missing)} tensors have no stage: {', '.join(missing[:5])}; add their modules to a Stage")
     return claims
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if name in RESERVED:
+            raise StageError(f"a stage is named '{name}', which selects all of the {name}; give it another name")
+        if names.count(name) > 1:
+            raise StageError(f"two stages are named '{name}'; names select what trains, so each needs its own")
 
 
 def _named_tensors(network: nn.Module) -> Iterable[tuple[str, object]]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headstart.data import Data
-from headstart.errors import UsageError
 from headstart.example import Example
 from headstart.feed import Feed, LiveFeed, StoredFeed
 from headstart.freezing import is_backbone_frozen, train_only
@@ -62,7 +61,6 @@ def train(training: Training, feeds: Feeds) -> Ledger:
     loses a little before it gains.
 
     Raises:
-        UsageError: The strategy trains the backbone under a head that is not trained by gradient.
         FreezingError: A frozen tensor moved.
         TrainingError: The loss is not finite.
     """
@@ -87,6 +85,8 @@ def train(training: Training, feeds: Feeds) -> Ledger:
     if model.head.by_gradient:
         overall.restore(model)
         ledger.kept = str(overall.where)
+        if any(not entry["stored"] for entry in ledger.entries):
+            feeds.forget()  # the backbone may be that of an earlier phase again
     train_only(model, ())
     return ledger
 
@@ -102,9 +102,6 @@ def _carry_out(training: Training, phase: Phase, chosen: Chosen, feeds: Feeds, *
     train_feed, val_feed = feeds.get("train"), feeds.get("val") if feeds.splits["val"] else None
     if training.model.head.by_gradient:
         return {**run_phase(training, phase, chosen, (train_feed, val_feed), best=best, first_step=step), "stored": stored}
-    if not frozen:
-        name = type(training.model.head).__name__
-        raise UsageError(f"the head {name} learns in one go on a frozen backbone and cannot train it; use strategy: probe")
     return {**_fit_closed(training, phase, train_feed, val_feed, step), "stored": stored}
 
 

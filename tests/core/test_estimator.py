@@ -138,7 +138,7 @@ def test_cross_validation_runs_on_texts_with_the_real_encoder() -> None:
 
 
 def test_texts_and_numbers_are_not_mixed() -> None:
-    with pytest.raises(ValueError, match="Expected 2D array"):
+    with pytest.raises(ValueError, match="fitted to numeric rows"):
         HeadstartClassifier(**LOGISTIC).fit(*blobs()).predict(["a good film"])
     with pytest.raises(ValueError, match="fitted to texts"):
         HeadstartClassifier(**LOGISTIC).fit(*reviews()).predict(blobs()[0])

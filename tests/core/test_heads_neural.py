@@ -205,6 +205,13 @@ def test_regression_standardises_and_predicts_in_the_users_units() -> None:
     assert head.loss(given, targets)["mse"].item() == pytest.approx(by_hand.item(), rel=1e-5)
 
 
+def test_regression_keeps_the_digits_of_large_targets() -> None:
+    head = Regression(PORTS, NUMBER)
+    head.settle([1.7e9, 1.7e9 + 2])  # float32 knows only every 128th number there
+    head.out.weight.data.zero_()
+    assert head.predict(features(1))[0].value == 1.7e9 + 1
+
+
 def test_huber_grows_more_slowly_for_an_outlier() -> None:
     given, losses = features(1), {}
     for name in ("mse", "huber"):

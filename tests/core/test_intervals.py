@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+
 from headstart.errors import UsageError
 from headstart.example import Example
 from headstart.metrics import classification_scores, paired_difference, score_intervals

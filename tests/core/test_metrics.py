@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn import metrics as sk
+
 from headstart.metrics import (
     classification_scores,
     expected_calibration_error,
@@ -12,7 +14,6 @@ from headstart.metrics import (
     scores_for,
 )
 from headstart.predictions import SavedPrediction
-from sklearn import metrics as sk
 
 LABELS = ("bad", "fine", "good")
 

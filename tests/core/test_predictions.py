@@ -7,6 +7,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+
 from headstart.errors import DataError, UsageError
 from headstart.example import Example
 from headstart.predictions import SavedOutcome, SavedPrediction, read_predictions, write_predictions, write_table

@@ -176,7 +176,8 @@ class Regression(_Layered):
     @torch.no_grad()
     def predict(self, features: Features) -> list[Prediction]:
         """A number per example, in the user's units."""
-        return [Prediction(number) for number in (self.standardised(features) * self.scale + self.mean).tolist()]
+        numbers = self.standardised(features).double() * self.scale + self.mean
+        return [Prediction(number) for number in numbers.tolist()]
 
     def score(
         self, predictions: Sequence[Prediction], targets: Sequence[Any], weights: np.ndarray | None = None

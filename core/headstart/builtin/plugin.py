@@ -49,6 +49,9 @@ def headstart_data() -> Iterator[Component]:
     """Readers of tables and of the Hugging Face hub."""
     yield Component("table", "headstart.builtin.table:Table", "rows of a csv, tsv, jsonl or parquet file")
     yield Component("hub", "headstart.builtin.hub:Hub", "a dataset of the Hugging Face hub by id@revision")
+    memory = "headstart.builtin.memory"
+    yield Component("memory-texts", f"{memory}:MemoryTexts", "texts handed over in Python; for HeadstartClassifier")
+    yield Component("memory-vectors", f"{memory}:MemoryVectors", "vectors handed over in Python; for HeadstartClassifier")
 
 
 @hookimpl

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from headstart.errors import UsageError
 from headstart.model import HEAD, Model
 from headstart.phases import Group, Phase
 from headstart.strategy import Strategy
@@ -30,6 +31,7 @@ class Probe(Strategy):
         patience: int | None = 15,
         schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "cosine",
     ) -> None:
+        check_options(epochs=epochs, lr=lr, weight_decay=weight_decay, patience=patience)
         self._phase = Phase(HEAD, epochs, (Group((HEAD,), lr, weight_decay),), schedule, patience=patience)
 
     def phases(self, model: Model) -> Sequence[Phase]:
@@ -66,6 +68,8 @@ class Full(Strategy):
         patience: int | None = None,
         schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "linear",
     ) -> None:
+        check_options(epochs=epochs, lr=lr, head_lr=head_lr, layer_decay=layer_decay, patience=patience)
+        check_options(weight_decay=weight_decay, warmup=warmup)
         self._epochs, self._lr, self._head_lr, self._decay = epochs, lr, head_lr, layer_decay
         self._weight_decay, self._warmup, self._patience, self._schedule = weight_decay, warmup, patience, schedule
 
@@ -112,6 +116,8 @@ class Gradual(Strategy):
         patience: int | None = 10,
         schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "cosine",
     ) -> None:
+        check_options(head_epochs=head_epochs, epochs=epochs, last_epochs=last_epochs, step=step, depth=depth)
+        check_options(head_lr=head_lr, lr=lr, layer_decay=layer_decay, weight_decay=weight_decay, patience=patience)
         self._head = Phase(HEAD, head_epochs, (Group((HEAD,), head_lr, weight_decay),), schedule, patience=patience)
         self._epochs, self._last_epochs = epochs, last_epochs or epochs
         self._lr, self._decay, self._step, self._depth = lr, layer_decay, step, depth
@@ -128,6 +134,29 @@ class Gradual(Strategy):
         groups = (head, *stage_groups(stages, self._lr, self._decay, self._weight_decay))
         epochs = self._last_epochs if is_last else self._epochs
         return Phase(f"thaw to {stages[-1]}", epochs, groups, self._schedule, patience=self._patience)
+
+
+POSITIVE: tuple[Callable[[float], bool], str] = (lambda value: value > 0, "greater than 0")
+COUNT: tuple[Callable[[float], bool], str] = (lambda value: value >= 1, "at least 1")
+RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
+    **dict.fromkeys(("epochs", "head_epochs", "last_epochs", "patience", "step", "depth"), COUNT),
+    **dict.fromkeys(("lr", "head_lr"), POSITIVE),
+    "layer_decay": (lambda value: 0 < value <= 1, "greater than 0 and at most 1"),
+    "weight_decay": (lambda value: value >= 0, "at least 0"),
+    "warmup": (lambda value: 0 <= value < 1, "at least 0 and less than 1"),
+}
+
+
+def check_options(**options: float | None) -> None:
+    """Refuse values out of range; None is an option's own "not at all".
+
+    Raises:
+        UsageError: The first option that is out of range, with its value and the range.
+    """
+    for name, value in options.items():
+        is_right, words = RANGES[name]
+        if value is not None and not is_right(value):
+            raise UsageError(f"the strategy's option {name} is {value}; it must be {words}")
 
 
 def trainable_stages(model: Model) -> tuple[str, ...]:

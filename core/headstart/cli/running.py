@@ -26,19 +26,25 @@ def run(recipe: Path, overrides: tuple[str, ...], out: Path, fail_under: float |
     from headstart.fit import fit
     from headstart.recipe import Recipe
 
-    finished = fit(Recipe.load(recipe, overrides), out)
+    try:
+        finished = fit(Recipe.load(recipe, overrides), out)
+    except KeyboardInterrupt as stop:
+        click.echo(str(stop) or "interrupted before anything was written", err=True)
+        click.get_current_context().exit(130)
     metrics = finished.metrics
     click.echo(
         json.dumps({"run": str(finished.folder), **metrics}) if as_json else "\n".join(summary(finished.folder, metrics))
     )
     score = metrics.get("test", {}).get(metrics["selected_by"], {}).get("value")
-    if fail_under is not None and (score is None or score < fail_under):
-        raise QualityGateError(f"{metrics['selected_by']} is {score}, under --fail-under {fail_under}")
+    if fail_under is not None and score is None:
+        raise QualityGateError("--fail-under compares the main test score, but this run has none; set split.test")
+    if fail_under is not None and score < fail_under:
+        raise QualityGateError(f"{metrics['selected_by']} is {score:.4f}, under --fail-under {fail_under}")
 
 
 @click.command()
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Table to write: .csv, .jsonl or .parquet."
 )
@@ -48,6 +54,7 @@ def predict(run: Path, file: Path, output: Path | None) -> None:
     from headstart.predictions import write_table
     from headstart.run import load
 
+    _check_places(file, output)
     opened = load(run)
     examples = make_data(opened.recipe.data).open(file)
     predictions = opened.predict_examples(examples)
@@ -68,22 +75,40 @@ def predict(run: Path, file: Path, output: Path | None) -> None:
 
 
 @click.command()
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
 def evaluate(run: Path, data: Path, *, as_json: bool) -> None:
     """Score RUN on the labelled examples of DATA, with intervals; nothing is fitted to them."""
     from headstart.run import load
 
+    _check_places(data)
     found = load(run).evaluate(data)
     click.echo(json.dumps(found) if as_json else "\n".join([f"n = {found['n']}", *score_lines(found["test"])]))
+
+
+def _check_places(source: Path, output: Path | None = None) -> None:
+    """Before any weights are read.
+
+    Raises:
+        DataError: There is no such input. UsageError: The output cannot be written there, or not in that form.
+    """
+    from headstart.errors import DataError, UsageError
+    from headstart.predictions import FORMATS
+
+    if not source.exists():
+        raise DataError(f"{source}: there is no such file or folder")
+    if output is not None and output.suffix.lower() not in FORMATS:
+        raise UsageError(f"cannot write '{output}': the name must end with {', '.join(FORMATS)}")
+    if output is not None and not output.absolute().parent.is_dir():
+        raise UsageError(f"cannot write '{output}': there is no folder '{output.parent}'; make it first")
 
 
 def summary(folder: Path, metrics: Mapping[str, Any]) -> list[str]:
     """The result of a run in a few lines for people."""
     main = metrics["selected_by"]
     scores = metrics.get("test", {})
-    lines = [f"test (n={max((score['n'] for score in scores.values()), default=0)})", *score_lines(scores)]
+    lines = [f"test (n={metrics['n']['test']})", *score_lines(scores)]
     for name, scores in metrics["baselines"].items():
         if main in scores:
             difference = metrics["differences"].get(name, {}).get(main)

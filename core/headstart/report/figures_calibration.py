@@ -22,7 +22,7 @@ def reliability(evidence: Evidence) -> Figure | None:
     confidence = probabilities.max(axis=1)
     is_right = (probabilities.argmax(axis=1) == evidence.truth).astype(float)
     rows = _bins(confidence, is_right)
-    start = 0.0 if min(row["from"] for row in rows) < 0.5 else 0.5  # two classes are never less sure than a half
+    start = 0.5 if len(evidence.labels) == 2 else 0.0  # of two classes the chosen one has at least a half
     charts = (_curve(rows, start), _histogram(rows, start))
     return Figure("reliability", "Reliability", _sentence(confidence, is_right), rows, charts)
 
@@ -63,9 +63,9 @@ def _histogram(rows: list[dict[str, Any]], start: float) -> Spec:
     import altair as alt
 
     title = "confidence (probability of the label it chose)"
-    x = alt.X("from:Q", scale=alt.Scale(domain=[start, 1]), title=title, axis=alt.Axis(format=".1f", tickCount=5))
+    x = alt.X("from:Q", bin="binned", scale=alt.Scale(domain=[start, 1]), title=title, axis=alt.Axis(format=".1f", tickCount=5))
     y = alt.Y("examples:Q", title="examples", axis=alt.Axis(tickCount=2, grid=True))
-    bars = alt.Chart(values(rows)).mark_bar(color=RUN, opacity=0.55, binSpacing=1)
+    bars = alt.Chart(values(rows)).mark_bar(color=RUN, opacity=0.55, binSpacing=1, clip=True)
     return finished(bars.encode(x=x, x2="to:Q", y=y, tooltip=["from:Q", "to:Q", "examples:Q"]), 60)
 
 

@@ -119,7 +119,7 @@ def _described(evidence: Evidence, i: int) -> dict[str, Any]:
     row: dict[str, Any] = {"id": example.id, "truth": evidence.labels[evidence.truth[i]]}
     row["prediction"] = evidence.labels[evidence.said[i]]
     if evidence.probabilities is not None:
-        row["probability"] = round(float(evidence.probabilities[i, evidence.said[i]]), 4)
+        row["probability"] = round(float(evidence.probabilities[i, evidence.said[i]]), 6)
     if example.input:
         row["excerpt"] = shortened(str(example.input))
     return row
@@ -158,7 +158,7 @@ def _bars(rows: list[dict[str, Any]]) -> dict[str, Any]:
     import altair as alt
 
     y = alt.Y("label:N", sort=[row["label"] for row in reversed(rows)], title=None)
-    x = alt.X("f1:Q", scale=alt.Scale(domain=[0, 1]), title="F1", axis=alt.Axis(grid=True))
+    x = alt.X("f1:Q", scale=alt.Scale(domain=[0, 1]), title="F1", axis=alt.Axis(grid=True, tickCount=5))
     tips = ["label:N", alt.Tooltip("f1:Q", format=".3f"), "examples:Q", "predicted:Q", "right:Q"]
     return finished(
         alt.Chart(values(rows)).mark_bar(color=RUN, cornerRadiusEnd=3).encode(x=x, y=y, tooltip=tips), 24 * len(rows) + 8

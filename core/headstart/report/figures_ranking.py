@@ -123,7 +123,7 @@ def _chart(lines: list[dict[str, Any]], band: dict[str, np.ndarray], names: tupl
 
     x_name, y_name = names
     unit = alt.Scale(domain=[0, 1])
-    axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], grid=True)
+    axis = alt.Axis(values=[0, 0.2, 0.4, 0.6, 0.8, 1], format=".1f", grid=True)
     x, y = alt.X(f"{x_name}:Q", scale=unit, title=x_name, axis=axis), alt.Y(f"{y_name}:Q", scale=unit, title=y_name, axis=axis)
     several = len({row["label"] for row in lines}) > 1
     layers = []

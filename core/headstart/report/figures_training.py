@@ -99,9 +99,7 @@ def _score_chart(rows: Rows, phases: Rows, rules: Rows, score: str) -> Spec:
     if rules:
         rule = alt.Chart(values(rules)).encode(y="level:Q")
         layers.append(rule.mark_rule(color=BASE, strokeDash=[5, 4]))
-        layers.append(
-            rule.mark_text(align="right", dy=-6, dx=-4, color=MUTED, fontSize=11).encode(x=alt.value("width"), text="name:N")
-        )
+        layers.append(rule.mark_text(align="left", dy=-7, dx=4, color=MUTED, fontSize=11).encode(x=alt.value(0), text="name:N"))
     best = best_row(rows)
     if best and best.get(score) is not None:
         mark = alt.Chart(values([best | {"word": f"kept: epoch {best['epoch']} of {best['phase']}"}])).encode(x=x("step"), y=y)
@@ -115,7 +113,9 @@ def _loss_chart(rows: Rows, phases: Rows) -> Spec:
     last = max(row["step"] for row in rows)
 
     def x(name: str) -> Any:
-        return alt.X(f"{name}:Q", scale=alt.Scale(domain=[0, last], nice=False), title="optimiser steps")
+        return alt.X(
+            f"{name}:Q", scale=alt.Scale(domain=[0, last], nice=False), title="optimiser steps", axis=alt.Axis(tickCount=8)
+        )
 
     names = ("training loss", "validation loss")
     long = [

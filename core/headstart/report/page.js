@@ -27,10 +27,12 @@ function heading(cell, shown) {
   return line;
 }
 
+const sure = (share) => (share < 1 && share >= 0.9995 ? "> 99.9" : (100 * share).toFixed(1));
+
 function item(example) {
   const made = element("li");
   made.append(element("span", example.excerpt ?? example.id, "text"));
-  if (example.probability !== undefined) made.append(" ", element("small", `${(100 * example.probability).toFixed(1)} % sure`));
+  if (example.probability !== undefined) made.append(" ", element("small", `${sure(example.probability)} % sure`));
   return made;
 }
 
@@ -47,7 +49,11 @@ function toggle(cell) {
   panel.replaceChildren(heading(cell, found.length), list);
 }
 
-for (const cell of document.querySelectorAll("button[data-cell]")) cell.addEventListener("click", () => toggle(cell));
+const cells = [...document.querySelectorAll("button[data-cell]")];
+for (const cell of cells) cell.addEventListener("click", () => toggle(cell));
+const wrong = cells.filter((cell) => cell.classList.contains("wrong") && !cell.disabled);
+wrong.sort((a, b) => b.dataset.count - a.dataset.count);
+if (wrong.length) toggle(wrong[0]); // the most frequent mistake is what a reader looks for first
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || !opened) return;
   const cell = opened;

@@ -143,7 +143,7 @@ def _split_sentence(evidence: Evidence, totals: Mapping[str, int]) -> str:
     if not found:
         return f"{text}no example was found in two splits.".replace(". no", ". No")
     moved, dropped = int(audit.get("moved") or 0), int(audit.get("dropped") or 0)
-    return f"{text}{words.count(found, 'leak')} found between splits, {moved} examples moved, {dropped} dropped."
+    return f"{text}{words.count(found, 'leak')} found between splits, {words.count(moved, 'example')} moved, {dropped} dropped."
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -153,6 +153,9 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         name = f"{prefix}{str(key).replace('_', ' ')}"
         if isinstance(inner, Mapping):
             lines += _flat(inner, "" if key == "versions" else f"{name}: ")
-        elif inner is not None:
+        elif isinstance(inner, list) and inner and all(isinstance(item, Mapping) for item in inner):
+            for item in inner:
+                lines += _flat(item, prefix)
+        elif inner not in (None, [], ()):
             lines.append((name, ", ".join(map(str, inner)) if isinstance(inner, (list, tuple)) else str(inner)))
     return lines

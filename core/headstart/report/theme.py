@@ -18,7 +18,7 @@ LIGHT = {
     "card": "#ffffff",
 } | {f"c{i}": colour for i, colour in enumerate(CATEGORIES)}
 
-RUN, BASE, MUTED, INK, GRID, BAD, CARD = (f"var(--{name})" for name in ("run", "base", "muted", "ink", "grid", "bad", "card"))
+RUN, BASE, MUTED, INK = (f"var(--{name})" for name in ("run", "base", "muted", "ink"))
 
 
 def config(colour: dict[str, str]) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def _sentence(stages: Sequence[str], phases: Sequence[Mapping[str, Any]], drift:
         moved = {stage: drift[stage] for stage in trained if drift.get(stage)}
         if moved:
             most = max(moved, key=lambda stage: moved[stage])
-            text += f" {most} moved furthest: by {_moved(moved[most])} of the length of its weights."
+            text += f" {most} moved furthest: its weights changed by {_moved(moved[most])}."
     if any(phase.get("stored") for phase in phases):
         replayed = sum(int(phase.get("steps") or 0) for phase in phases if phase.get("stored"))
         total = sum(int(phase.get("steps") or 0) for phase in phases)

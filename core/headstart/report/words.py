@@ -74,8 +74,11 @@ def count(n: int, one: str, many: str = "") -> str:
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """A share of one as a percentage."""
-    return f"{100 * share:.{digits}f} %"
+    """A share of one as a percentage; what is not quite all is not rounded to all."""
+    text = f"{100 * share:.{digits}f}"
+    if share < 1 and digits and float(text) == 100:
+        return f"> {100 - 10**-digits:.{digits}f} %"
+    return f"{text} %"
 
 
 def rate(value: float) -> str:
@@ -102,7 +105,7 @@ def verdict(name: str, difference: Mapping[str, Any], baseline: str) -> str:
         return f"Better than {other} by {_gap(name, value, low, high)}."
     if high < 0:
         return f"Worse than {other} by {_gap(name, -value, -high, -low)}."
-    return f"Not shown to be better than {other}: a difference of {_gap(name, value, low, high)} includes zero."
+    return f"Not shown to be better than {other}: the difference, {_gap(name, value, low, high)}, includes zero."
 
 
 def _gap(name: str, value: float, low: float, high: float) -> str:
