@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from headstart.version import __version__
+
 if TYPE_CHECKING:
     from headstart import errors as errors
     from headstart.backbone import Backbone as Backbone
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from headstart.run import load as load
     from headstart.stages import Stage as Stage
     from headstart.strategy import Strategy as Strategy
-
-__version__ = "0.1.0"
 
 _HOME = {
     "Backbone": "headstart.backbone",

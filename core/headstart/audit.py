@@ -86,7 +86,7 @@ def settle(examples: Sequence[Example], split: Split, audit: Audit, policy: Poli
     """The split without leaks, and how many examples were moved and dropped.
 
     "move" puts examples that belong together into the split that has the most of them (training first); "drop" takes them
-    out of every split but the first.
+    out of every split but the last, so that the test stays as it was given and training has seen none of it.
 
     Raises:
         DataError: The policy is "error" and there are leaks, or a split ends empty.
@@ -184,11 +184,11 @@ def _resolve(examples: Sequence[Example], where: dict[int, str], leaks: Sequence
     index_of = {examples[i].id: i for i in where}
     for rows in _chained([index_of[id] for id in leak.ids] for leak in leaks):
         counts = Counter(where[i] for i in rows)
-        first = min(SPLITS, key=lambda name: (-counts[name] if policy == "move" else counts[name] == 0, SPLITS.index(name)))
+        most, last = max(SPLITS, key=lambda name: counts[name]), max(counts, key=SPLITS.index)
         for i in rows:
             if policy == "move":
-                where[i] = first
-            elif where[i] != first:
+                where[i] = most
+            elif where[i] != last:
                 del where[i]
 
 

@@ -71,6 +71,10 @@ class Backbone(nn.Module, ABC):
         """Cost of each input (tokens), to sort batches by; None = all inputs cost the same."""
         return None
 
+    def lost_tokens(self, inputs: Sequence[Any]) -> Sequence[int] | None:
+        """How much of each input is cut away because it is too long; None = nothing ever is, or it cannot be told."""
+        return None
+
     def save(self, folder: Path) -> None:
         """Write what `saved_options` needs to build this network again in `folder`; weights as safetensors, no pickle."""
         from safetensors.torch import save_model

@@ -59,6 +59,10 @@ class Data(ABC):
         """A short text that lets a person recognise the example in a report; None = nothing may be shown."""
         return None
 
+    def pinned(self) -> Mapping[str, Any]:
+        """Options that fix what was guessed while reading, written into `recipe.lock.yaml` so that no one guesses again."""
+        return {}
+
     def facts(self) -> Mapping[str, Any]:
         """What was seen while reading (encoding, separator, dropped rows ...), plain JSON values, for `check` and the run."""
         return {}

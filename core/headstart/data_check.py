@@ -166,11 +166,12 @@ def _split_figures(examples: Sequence[Example], split: Split, target: Target) ->
 
 
 def _cut_texts(recipe: Recipe, examples: Sequence[Example]) -> list[Finding]:
-    """How many texts the backbone cuts, if it can tell: a method `lost_tokens(texts) -> tokens lost of each`."""
+    """How many texts the backbone cuts, if it can tell."""
     backbone = _made("backbone", recipe.backbone)
-    if not hasattr(backbone, "lost_tokens"):
+    every = backbone.lost_tokens([example.input for example in examples])
+    if every is None:
         return []
-    lost = [count for count in backbone.lost_tokens([example.input for example in examples]) if count]
+    lost = [count for count in every if count]
     if not lost:
         return [Finding("The backbone reads every text to its end.")]
     share = len(lost) / len(examples)

@@ -23,10 +23,10 @@ import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-import headstart
 from headstart import hookspecs
 from headstart.components import Component, Kind
 from headstart.hookspecs import PROJECT
+from headstart.version import __version__
 
 if TYPE_CHECKING:
     import click
@@ -254,9 +254,9 @@ def _requirements(distribution: metadata.Distribution) -> list[Requirement]:
 def _core_clash(requirements: Iterable[Requirement], distribution: str) -> str | None:
     for requirement in requirements:
         is_core = canonicalize_name(requirement.name) == PROJECT
-        if is_core and not requirement.specifier.contains(headstart.__version__, prereleases=True):
+        if is_core and not requirement.specifier.contains(__version__, prereleases=True):
             return (
-                f"needs headstart{requirement.specifier}, this is headstart {headstart.__version__}; "
+                f"needs headstart{requirement.specifier}, this is headstart {__version__}; "
                 f"install versions that fit: pip install -U headstart {distribution}"
             )
     return None

@@ -15,8 +15,7 @@ from headstart.freezing import is_backbone_frozen
 from headstart.model import Model
 from headstart.order import frozen_batches, rng
 
-FROZEN_TOKENS = 4096  # padded tokens per frozen batch: 16 x 256, the knee of MiniLM's throughput on two AVX2 cores
-FROZEN_EXAMPLES = 64
+PASS_EXAMPLES = 256  # at most, per batch where nothing is learnt
 
 
 class Feed(Protocol):
@@ -24,6 +23,7 @@ class Feed(Protocol):
 
     examples: Sequence[Example]
     sizes: Sequence[int]
+    compute: Compute
 
     def batch(self, indices: Sequence[int], *, epoch: int | None = None) -> Features:
         """Features of the examples; `epoch` given = a training view of them."""
@@ -54,7 +54,7 @@ class LiveFeed:
         exact: bool = False,
         count: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._model, self._data, self._compute = model, data, compute
+        self._model, self._data, self.compute = model, data, compute
         self._seed, self._exact, self._count = seed, exact, count
         self.examples: Sequence[Example] = examples
         self.sizes: Sequence[int] = measure(model, examples)
@@ -65,7 +65,7 @@ class LiveFeed:
         with torch.set_grad_enabled(epoch is not None and not frozen):
             if self._exact and frozen:
                 rows = [row for index in indices for row in unbatch(self._run([index], epoch), self._model.head.needs)]
-                return collate(rows, self._compute.device)
+                return collate(rows, self.compute.device)
             return self._run(indices, epoch)
 
     def _run(self, indices: Sequence[int], epoch: int | None) -> Features:
@@ -75,9 +75,9 @@ class LiveFeed:
         if epoch is not None:
             inputs = [self._data.augment(input, generator) for input, generator in zip(inputs, rngs, strict=True)]
         batch = self._model.backbone.prepare(inputs, train=epoch is not None, rngs=rngs)
-        batch = {name: tensor.to(self._compute.device, non_blocking=True) for name, tensor in batch.items()}
+        batch = {name: tensor.to(self.compute.device, non_blocking=True) for name, tensor in batch.items()}
         self._count(len(examples))
-        with self._compute.autocast():
+        with self.compute.autocast():
             features: Features = self._model(batch)
         return features
 
@@ -94,9 +94,9 @@ class StoredFeed:
     def __init__(self, live: LiveFeed, ports: Sequence[str], compute: Compute, *, exact: bool = False) -> None:
         self.examples: Sequence[Example] = live.examples
         self.sizes: Sequence[int] = live.sizes
-        self._compute = compute
+        self.compute = compute
         rows: list[dict[str, torch.Tensor] | None] = [None] * len(live.examples)
-        for indices in frozen_batches(live.sizes, FROZEN_TOKENS, 1 if exact else FROZEN_EXAMPLES):
+        for indices in frozen_batches(live.sizes, compute.pass_tokens, 1 if exact else PASS_EXAMPLES):
             for index, row in zip(indices, unbatch(live.batch(indices), ports), strict=True):
                 rows[index] = row
         self._rows = [row for row in rows if row is not None]
@@ -107,15 +107,15 @@ class StoredFeed:
     def batch(self, indices: Sequence[int], *, epoch: int | None = None) -> Features:
         """The stored features of the examples, padded to the longest where they are ragged."""
         if self._dense is None:
-            return collate([self._rows[index] for index in indices], self._compute.device)
-        where = torch.as_tensor(indices, device=self._compute.device)
+            return collate([self._rows[index] for index in indices], self.compute.device)
+        where = torch.as_tensor(indices, device=self.compute.device)
         return {port: tensor.index_select(0, where) for port, tensor in self._dense.items()}
 
     def _join_dense(self) -> dict[str, torch.Tensor] | None:
         shapes = {port: {row[port].shape for row in self._rows} for port in (self._rows[0] if self._rows else ())}
         if not self._rows or any(len(found) > 1 for found in shapes.values()):
             return None
-        return collate(self._rows, self._compute.device)
+        return collate(self._rows, self.compute.device)
 
 
 def measure(model: Model, examples: Sequence[Example]) -> list[int]:

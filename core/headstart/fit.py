@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def fit(recipe: Recipe, out: Path, *, data: Data | None = None, report: bool = T
     started = time.perf_counter()
     compute = choose(recipe.train)
     built = build(recipe, data=data)
+    recipe = replace(recipe, data=replace(recipe.data, options={**recipe.data.options, **built.data.pinned()}))
     shared = share_out(recipe, built.data)
     folder = create_folder(out, recipe)
     tell = Events(trackers(folder))
@@ -55,6 +56,7 @@ def fit(recipe: Recipe, out: Path, *, data: Data | None = None, report: bool = T
         write_recipe(folder, recipe)
         tell("start", name=recipe.name, folder=str(folder), backbone=recipe.backbone.use, strategy=recipe.strategy.use)
         shared.write(folder, tell)
+        tell_cut(built, shared.used(), tell)
 
         outcomes: list[Outcome] = []
         for fold, parts in shared.rounds():
@@ -132,6 +134,13 @@ def sizes(trained: Trained, outcomes: Sequence[Outcome]) -> dict[str, int]:
     """Examples by split, for the model that is kept; those tested are counted over all folds."""
     tested = sum(len(outcome.examples) for outcome in outcomes if (outcome.model, outcome.split) == ("run", "test"))
     return {**trained.n, "test": tested}
+
+
+def tell_cut(built: Built, examples: Sequence[Example], tell: Tell) -> None:
+    """Tell how many inputs are too long for the backbone."""
+    lost = built.model.backbone.lost_tokens([example.input for example in examples])
+    if lost is not None and any(lost):
+        tell("truncated", examples=sum(1 for count in lost if count), of=len(lost))
 
 
 def _ledger(training: Training, ledger: Ledger, feeds: Feeds) -> dict[str, Any]:

@@ -185,7 +185,7 @@ class _Reader:
             self.result.data = self._first(events)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            raise RecipeError([self._syntax(mark, error.problem or "is not YAML")]) from error
+            raise RecipeError([self._syntax(mark, f"not YAML: {error.problem or error.context}")]) from error
         except (YAMLError, ValueError) as error:
             raise RecipeError([Problem(f"is not YAML: {' '.join(str(error).split())[:WIDTH]}", self.file)]) from error
         return self.result

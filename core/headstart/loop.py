@@ -15,7 +15,7 @@ from headstart.device import Compute
 from headstart.errors import TrainingError
 from headstart.events import Tell
 from headstart.example import Example
-from headstart.feed import Feed
+from headstart.feed import PASS_EXAMPLES, Feed
 from headstart.freezing import set_modes
 from headstart.head import Prediction
 from headstart.ledger import Chosen
@@ -26,8 +26,6 @@ from headstart.recipe import TrainPlan
 from headstart.schedule import factors
 from headstart.scores import LOWER_IS_BETTER
 from headstart.strategy import Strategy
-
-PREDICT_TOKENS, PREDICT_EXAMPLES = 16384, 256
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ def validate(training: Training, feed: Feed | None) -> dict[str, float]:
     answers: dict[int, Prediction] = {}
     model.eval()
     with torch.no_grad():
-        for indices in frozen_batches(feed.sizes, PREDICT_TOKENS, PREDICT_EXAMPLES):
+        for indices in frozen_batches(feed.sizes, feed.compute.pass_tokens, PASS_EXAMPLES):
             features, targets = feed.batch(indices), [feed.examples[index].target for index in indices]
             if model.head.by_gradient:
                 loss = torch.stack(list(model.head.loss(features, targets).values())).sum()
@@ -160,7 +158,7 @@ def predict(model: Model, feed: Feed) -> list[Prediction]:
     answers: dict[int, Prediction] = {}
     model.eval()
     with torch.no_grad():
-        for indices in frozen_batches(feed.sizes, PREDICT_TOKENS, PREDICT_EXAMPLES):
+        for indices in frozen_batches(feed.sizes, feed.compute.pass_tokens, PASS_EXAMPLES):
             answers.update(zip(indices, model.head.predict(feed.batch(indices)), strict=True))
     return [answers[index] for index in range(len(feed.examples))]
 

@@ -104,5 +104,6 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "baseline": lambda event: f"baseline {event['name']}: {event['examples']} examples predicted",
     "warning": lambda event: f"warning: {event['message']}",
     "stopped": lambda event: f"stopped: {event['error']}: {event['message']}",
+    "truncated": lambda event: f"{event['examples']} of {event['of']} inputs are too long and lose their ends",
     "end": lambda event: f"done in {event['seconds']} s",
 }

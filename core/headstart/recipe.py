@@ -31,7 +31,8 @@ class SplitPlan:
         folds: 0 = one split; k >= 2 = k-fold cross-validation, every example is tested once.
         seed: Of the division alone, so that runs with other training seeds share it.
         leaks: What happens to examples of one group, or (near-)identical ones, in two splits: "error" stops, "move" puts
-            them all into the split with the most of them (training first), "drop" takes them out of the later split.
+            them all into the split with the most of them (training first), "drop" takes them out of every split but the
+            last, so that the test stays whole.
         near: Also look for near-duplicates, not only identical inputs.
     """
 

@@ -12,7 +12,8 @@ def factor(schedule: Schedule, share: float, warmup: float) -> float:
     """Factor in [0, 1] at `share` in [0, 1) of a phase.
 
     "one-cycle" rises from 1/25 by a half cosine and falls to 1/250000 by another (Smith and Topin 2017; the numbers are
-    torch's OneCycleLR defaults, whose end is 1/10000 of the beginning); the others rise linearly from 0 and then fall by a half cosine, fall linearly, or stay.
+    torch's OneCycleLR defaults, whose end is 1/10000 of the beginning); the others rise linearly from 0 and then fall by
+    a half cosine, fall linearly, or stay.
     """
     if share < warmup:
         rise = share / warmup

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from headstart.audit import Audit, audit, settle
+from headstart.audit import Audit, Leak, audit, settle
 from headstart.data import Data
 from headstart.events import Tell
 from headstart.example import Example, Target
@@ -39,6 +39,10 @@ class Shared:
     def of(self, split: Split) -> dict[str, list[Example]]:
         """The examples of each part of a split."""
         return {name: [self.examples[index] for index in getattr(split, name)] for name in SPLITS}
+
+    def used(self) -> list[Example]:
+        """The examples that stand in any part of the first split."""
+        return [example for part in self.of(self.splits[0]).values() for example in part]
 
     def rounds(self) -> list[tuple[int, dict[str, list[Example]]]]:
         """What is trained, in order: (-1, parts) for one split; for folds (0, parts), (1, parts) ... and then (-1, parts)
@@ -78,7 +82,8 @@ class Shared:
         leaks = [leak for found, _ in self.audits for leak in found.found]
         return {
             "policy": self.policy,
-            "found": [{"kind": leak.kind, "splits": list(leak.splits), "ids": list(leak.ids)} for leak in leaks],
+            "found": [_leak(leak) for leak in leaks],
+            "skipped": next((found.skipped for found, _ in self.audits if found.skipped), ""),
             "moved": sum(counts.get("moved", 0) for _, counts in self.audits),
             "dropped": sum(counts.get("dropped", 0) for _, counts in self.audits),
         }
@@ -102,6 +107,11 @@ def share_out(recipe: Recipe, data: Data) -> Shared:
         audits.append((found, counts))
     folds = len(splits) - bool(plan.folds)
     return Shared(examples, target, tuple(splits[:folds]), splits[-1], tuple(audits[:folds]), data.facts(), plan.leaks)
+
+
+def _leak(leak: Leak) -> dict[str, Any]:
+    conflict = {"label_conflict": True} if leak.label_conflict else {}
+    return {"kind": leak.kind, "splits": list(leak.splits), "ids": list(leak.ids), **conflict}
 
 
 def _counts(examples: Sequence[Example], target: Target) -> dict[str, int]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,8 @@ import numpy as np
 
 from headstart.errors import DataError
 from headstart.example import Example, Target
+from headstart.grouping import bundled, group_pieces, groups_of, whole_groups
+from headstart.quotas import quotas_of
 from headstart.recipe import SplitPlan
 
 SPLITS = ("train", "val", "test")
@@ -20,8 +21,6 @@ WORDS = {
     **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_BUNDLES = 500  # groups are bundled to at most so many, for StratifiedGroupKFold takes 17 s for 20,000
-_PIECES = range(5, 21)  # into how many pieces of whole groups examples are cut, of which a part takes some
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ class _Pool:
         if self.rule == "time":
             return self.indices[-wanted:]
         if self.rule == "group":
-            return _whole_groups(self.examples, self.indices, self.strata, wanted, int(rng.integers(2**31)))
+            return whole_groups(self.examples, self.indices, self.strata, wanted, int(rng.integers(2**31)))
         if self.rule == "random":
             return [int(index) for index in rng.permutation(self.indices)[:wanted]]
         return self._by_strata(wanted, rng, reserve)
@@ -139,7 +138,7 @@ class _Pool:
         members: dict[Hashable, list[int]] = {}
         for index in sorted(self.indices):
             members.setdefault(self.strata[index], []).append(index)
-        quotas = _quotas([len(rows) for rows in members.values()], wanted, reserve)
+        quotas = quotas_of([len(rows) for rows in members.values()], wanted, reserve)
         return [int(i) for rows, quota in zip(members.values(), quotas, strict=True) for i in rng.permutation(rows)[:quota]]
 
 
@@ -170,91 +169,6 @@ def _times(examples: Sequence[Example], indices: Sequence[int]) -> dict[int, tup
         return {i: (float(str(value)), i) for i, value in values.items()}
     except ValueError:
         return {i: (str(value), i) for i, value in values.items()}
-
-
-def largest_remainder(sizes: Sequence[int], total: int) -> list[int]:
-    """`total` dealt out in proportion to `sizes`, none above its size (Hamilton's method)."""
-    exact = [size * total / sum(sizes) for size in sizes]
-    quotas = [int(share) for share in exact]
-    order = sorted(range(len(sizes)), key=lambda i: (quotas[i] - exact[i], i))
-    for i in order[: total - sum(quotas)]:
-        quotas[i] += 1
-    return quotas
-
-
-def _quotas(sizes: Sequence[int], total: int, reserve: int) -> list[int]:
-    """Proportional, but at least one of each where `total` allows, and never into the last `reserve` of one."""
-    least = [min(1, max(size - reserve, 0)) if total >= len(sizes) else 0 for size in sizes]
-    most = [max(size - reserve, low) for size, low in zip(sizes, least, strict=True)]
-    if sum(most) < total:
-        most = list(sizes)
-    exact = [size * total / sum(sizes) for size in sizes]
-    bounds = zip(largest_remainder(sizes, total), least, most, strict=True)
-    quotas = [min(max(quota, low), high) for quota, low, high in bounds]
-    while (missing := total - sum(quotas)) != 0:
-        step = 1 if missing > 0 else -1
-        free = [i for i in range(len(sizes)) if (quotas[i] < most[i] if step > 0 else quotas[i] > least[i])]
-        quotas[max(free, key=lambda i: step * (exact[i] - quotas[i]))] += step
-    return quotas
-
-
-def _groups(examples: Sequence[Example], indices: Sequence[int]) -> list[str]:
-    """Group of each; an example without one is a group of its own."""
-    return [f"group {examples[i].group}" if examples[i].group is not None else f"alone {i}" for i in indices]
-
-
-def _bundled(groups: Sequence[str], seed: int) -> list[str]:
-    """Many groups drawn together into at most 500 bundles, so that dividing stays quick; few ones as they are."""
-    names = list(dict.fromkeys(groups))
-    if len(names) <= _BUNDLES:
-        return list(groups)
-    order = np.random.default_rng(seed).permutation(len(names))
-    bundle = {names[int(place)]: f"bundle {rank % _BUNDLES}" for rank, place in enumerate(order)}
-    return [bundle[group] for group in groups]
-
-
-def _whole_groups(
-    examples: Sequence[Example], indices: Sequence[int], strata: Mapping[int, Hashable], wanted: int, seed: int
-) -> list[int]:
-    """About `wanted` examples in whole groups: stratified pieces are added while that brings the size nearer."""
-    groups = _bundled(_groups(examples, indices), seed)
-    pieces = min(_best_pieces(wanted / len(indices)), len(set(groups)))
-    if pieces < 2:
-        raise DataError(
-            "there is one group only, so it cannot be divided by group; leave `group` out or set split.by: stratified"
-        )
-    taken: list[int] = []
-    for piece in _group_pieces(indices, groups, strata, pieces, seed):
-        if abs(len(taken) + len(piece) - wanted) <= abs(len(taken) - wanted) and len(taken) + len(piece) < len(indices):
-            taken += piece
-    if not taken:
-        raise DataError(f"no whole group fits into a part of {wanted} examples (of {len(indices)}); ask for a larger one")
-    return sorted(taken)
-
-
-def _best_pieces(share: float) -> int:
-    """The number of pieces of which some make up `share` most nearly; a tiny share is one piece of many."""
-    if share * max(_PIECES) < 1:
-        return round(1 / share)
-    return min(_PIECES, key=lambda pieces: round(abs(round(share * pieces) / pieces - share), 3))
-
-
-def _group_pieces(
-    indices: Sequence[int], groups: Sequence[str], strata: Mapping[int, Hashable], pieces: int, seed: int
-) -> list[list[int]]:
-    """Whole groups in `pieces` pieces of about equal size and shares of labels (StratifiedGroupKFold)."""
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
-
-    codes: dict[Hashable, int] = {}
-    classes = [codes.setdefault(strata[i], len(codes)) for i in indices]
-    largest = max(Counter(classes).values())
-    dealer: Any = StratifiedGroupKFold(pieces, shuffle=True, random_state=seed)
-    if pieces > largest:
-        dealer = GroupKFold(pieces, shuffle=True, random_state=seed)  # fewer examples of every label than pieces
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a label rarer than the number of pieces: our own checks name it
-        found = dealer.split(np.zeros(len(indices)), classes, groups)
-        return [[indices[int(i)] for i in piece] for _, piece in found]
 
 
 def _divide(pool: _Pool) -> Split:
@@ -317,10 +231,10 @@ def _test_folds(pool: _Pool) -> list[list[int]]:
 
     k, seed = pool.plan.folds, pool.plan.seed
     if pool.rule == "group":
-        groups = _groups(pool.examples, pool.indices)
+        groups = groups_of(pool.examples, pool.indices)
         if len(set(groups)) < k:
             raise DataError(f"split.folds: {k} folds need at least {k} groups, there are {len(set(groups))}")
-        return _group_pieces(pool.indices, _bundled(groups, seed), pool.strata, k, seed)
+        return group_pieces(pool.indices, bundled(groups, seed), pool.strata, k, seed)
     if len(pool.indices) < k:
         raise DataError(f"split.folds: {k} folds need at least {k} examples, there are {len(pool.indices)}")
     is_stratified = pool.rule == "stratified" and pool.target.kind == "class"

@@ -9,7 +9,6 @@ from torch import nn
 
 from headstart.errors import HeadstartError
 
-
 RESERVED = ("head", "backbone")  # selectors of their own in a phase's groups
 
 

@@ -163,10 +163,10 @@ def test_move_prefers_training_where_numbers_are_equal_and_the_majority_else() -
     assert settled.parts() == {"train": (0, 1, 3), "val": (), "test": (2, 4, 5, 6)}
 
 
-def test_drop_takes_a_set_out_of_all_splits_but_the_first() -> None:
+def test_drop_takes_a_set_out_of_all_splits_but_the_last_so_that_the_test_stays_whole() -> None:
     settled, counts = settle(LEAKING, SPLIT, audit(LEAKING, SPLIT), "drop")
-    assert settled.parts() == {"train": (0, 1, 2), "val": (3,), "test": (5,)}
-    assert counts == {"moved": 0, "dropped": 1}
+    assert settled.parts() == {"train": (1,), "val": (3,), "test": (4, 5)}
+    assert counts == {"moved": 0, "dropped": 2}
 
 
 def test_groups_and_copies_that_share_an_example_are_settled_together() -> None:
@@ -174,7 +174,7 @@ def test_groups_and_copies_that_share_an_example_are_settled_together() -> None:
     rows = [example(i, text, group=group) for i, (text, group) in enumerate(zip(inputs, groups, strict=True))]
     split = Split((0, 1), (2, 5), (3, 4), "by hand")
     settled, counts = settle(rows, split, audit(rows, split), "drop")
-    assert settled.parts() == {"train": (0, 1), "val": (5,), "test": (4,)}  # e3 is a copy of e2, which is of e0's group
+    assert settled.parts() == {"train": (1,), "val": (5,), "test": (3, 4)}  # e3 is a copy of e2, which is of e0's group
     assert counts == {"moved": 0, "dropped": 2}
 
 

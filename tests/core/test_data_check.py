@@ -98,9 +98,8 @@ def test_imbalance_and_a_small_test_split_are_warned_of(check: Check) -> None:
 
 def test_folds_are_described_one_by_one(check: Check) -> None:
     report = check(sound(), SplitPlan(folds=3))
-    assert [line[:20] for line in report.lines() if line.startswith("Split (fold")] == [
-        f"Split (fold {i} of 3, " for i in (1, 2, 3)
-    ] or [line for line in report.lines() if "fold 3 of 3" in line]
+    told = [line.split(",")[0] for line in report.lines() if line.startswith("Split (fold")]
+    assert told == ["Split (fold 1 of 3", "Split (fold 2 of 3", "Split (fold 3 of 3"]
     assert len(report.as_json()["splits"]) == 3
 
 

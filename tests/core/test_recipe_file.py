@@ -419,12 +419,17 @@ def test_whatever_is_set_is_a_recipe_or_a_recipe_error(write, overrides):
         assert str(error)
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.dictionaries(st.sampled_from(["data", "backbone", "head", "train", "split", "name"]), st.recursive(
+sections = st.sampled_from(["data", "backbone", "head", "train", "split", "name"])
+inner_keys = st.sampled_from(["use", "seed", "test", "path", "x"])
+values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["use", "seed", "test", "path", "x"]), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(inner_keys, inner, max_size=3),
     max_leaves=6,
-)))  # fmt: skip
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(sections, values))
 def test_whatever_mapping_is_given_is_a_recipe_or_a_recipe_error(mapping):
     try:
         recipe_from_mapping(mapping)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from headstart.errors import DataError
 from headstart.example import Example, Target
+from headstart.quotas import largest_remainder
 from headstart.recipe import SplitPlan
-from headstart.split import Split, count_of, largest_remainder, make_splits
+from headstart.split import Split, count_of, make_splits
 
 AB = Target("class", ("a", "b"))
 

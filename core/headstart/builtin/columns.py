@@ -13,7 +13,7 @@ import numpy as np
 
 from headstart.errors import DataError
 from headstart.example import Example, Target
-from headstart.split import largest_remainder
+from headstart.quotas import largest_remainder
 from headstart.tables import Cell, Sheet
 
 LabelKind = Literal["class", "labels", "number"]

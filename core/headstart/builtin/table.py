@@ -80,6 +80,11 @@ class TextRows(Data):
         """Files, encoding, separator, rows, dropped rows, guessed columns, duplicates."""
         return self._loaded[2]
 
+    def pinned(self) -> Mapping[str, Any]:
+        """The columns of text and label, as given or guessed."""
+        text, label = self._loaded[0].text, self._loaded[0].label
+        return {"text": text[0] if text and len(text) == 1 else list(text or ()), "label": label}
+
     def read(self, source: Any) -> str:
         """A text as it is, stripped; of a mapping the text columns, joined as in training.
 

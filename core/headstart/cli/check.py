@@ -36,7 +36,7 @@ def check(
         return
     from headstart.data_check import check_data
 
-    report = check_data(checked)
+    report = check_data(checked, tokens=True)
     _print_json({"recipe": {"problems": []}, "data": report.as_json()}, is_json=is_json)
     if not is_json:
         click.echo("\n".join(report.lines()))

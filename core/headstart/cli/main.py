@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from headstart import __version__
 from headstart.errors import HeadstartError, RecipeError
+from headstart.version import __version__
 
 # name -> (where the command is, what help says of it); help is printed from here, so that it imports no command
 COMMANDS: dict[str, tuple[str, str]] = {

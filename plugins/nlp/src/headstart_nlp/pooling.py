@@ -14,7 +14,7 @@ def mean_pool(tokens: Tensor, mask: Tensor) -> Tensor:
     return (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1.0)
 
 
-def cls_pool(tokens: Tensor, mask: Tensor) -> Tensor:  # noqa: ARG001 - all pools are called alike
+def cls_pool(tokens: Tensor, mask: Tensor) -> Tensor:
     """The first token, which BERT's kin train to stand for the whole text."""
     return tokens[:, 0]
 
