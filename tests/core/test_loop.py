@@ -93,7 +93,7 @@ def test_accumulated_micro_batches_equal_the_whole_batch(run: Callable[..., Trai
     torch.testing.assert_close(quiet({"micro_batch": micro}), quiet({}), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("strategy", [Full(epochs=6, lr=0.05, head_lr=0.05), Probe(epochs=8, lr=0.3)])
+@pytest.mark.parametrize("strategy", [Full(epochs=12, lr=0.3, head_lr=0.3), Probe(epochs=8, lr=0.3)])
 def test_the_run_keeps_the_weights_and_statistics_of_its_best_epoch(run, strategy: Strategy) -> None:
     done = run(strategy)
     best = done.ledger.entries[0]["best_epoch"]
@@ -226,3 +226,17 @@ def test_a_class_that_validation_lacks_does_not_stop_training(run, make_sentence
     good = [row for row in data.rows if row.target == "good"]
     data.rows = [*good[:12], *(row for row in data.rows if row not in good[:12])]
     assert len(run(Probe(epochs=2), data=data).epochs) == 2
+
+
+def test_statistics_and_dropout_train_in_every_epoch_not_only_before_the_first_validation(run) -> None:
+    done = run(Full(epochs=3))
+    name = "backbone.block1.norm.running_mean"
+    assert not torch.equal(done.states[0][name], done.states[1][name])
+    assert not torch.equal(done.states[1][name], done.states[2][name])
+
+
+def test_what_was_stored_is_computed_again_once_the_backbone_has_trained(run: Callable[..., Trained]) -> None:
+    head, backbone = Group(("head",), 0.01), Group(("backbone",), 0.01)
+    done = run(Phases(Phase("a", 2, (head,)), Phase("b", 1, (backbone,)), Phase("c", 2, (head,))))
+    assert [entry["stored"] for entry in done.ledger.entries] == [["pooled"], [], ["pooled"]]
+    assert done.feeds.passes == {"train": 3 * 28, "val": 3 * 12}

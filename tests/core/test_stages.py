@@ -52,7 +52,7 @@ def test_a_name_is_not_mistaken_for_a_longer_one() -> None:
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
-        (TIED[:2] + (Stage("more", ("middle",)),), "'middle.weight' is claimed by two stages, 'mid' and 'more'"),
+        ((*TIED[:2], Stage("more", ("middle",))), "'middle.weight' is claimed by two stages, 'mid' and 'more'"),
         ((TIED[0],), r"2 tensors have no stage: middle\.weight, middle\.bias"),
         ((*TIED, Stage("x", ("nowhere",))), "'x' names the module 'nowhere'"),
         ((*TIED, Stage("x", (), ("nothing",))), "'x' names the parameter 'nothing'"),

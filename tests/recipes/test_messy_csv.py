@@ -80,7 +80,7 @@ def test_init_says_what_it_saw(messy):
         "semicolon",
         "'Rückmeldung'",
         "'Art'",
-        "NA 40",
+        "NA 4",
         "3 rows have an empty text",
         "6 examples are copies",
     ):

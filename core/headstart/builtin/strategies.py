@@ -46,7 +46,8 @@ class Full(Strategy):
 
     Args:
         epochs: Largest number of passes over the training examples, >= 1.
-        lr: Peak learning rate of the backbone's last stage, > 0.
+        lr: Peak learning rate of the backbone's last stage, > 0. Large encoders want 2e-5 to 5e-5 (Devlin et al. 2019), small
+            ones more: MiniLM-L6 did best at 2e-4 (docs/benchmarks.md).
         head_lr: Peak learning rate of the head, > 0.
         layer_decay: Factor on the rate from each stage to the one below it, in (0, 1]; 1 = one rate for all. Clark et al.
             2020 (ELECTRA) use 0.8 to 0.9 for base models.
@@ -60,7 +61,7 @@ class Full(Strategy):
         self,
         *,
         epochs: int = 4,
-        lr: float = 1e-4,
+        lr: float = 5e-5,
         head_lr: float = 1e-3,
         layer_decay: float = 0.9,
         weight_decay: float = 0.01,
@@ -92,7 +93,8 @@ class Gradual(Strategy):
         head_lr: Peak learning rate of the head in its own phase, > 0; a tenth of it once stages train.
         epochs: Passes in each phase that thaws stages, >= 1.
         last_epochs: Passes in the last phase, which trains the most; None = `epochs`.
-        lr: Peak learning rate of the backbone's last stage, > 0.
+        lr: Peak learning rate of the backbone's last stage, > 0. Large encoders want 2e-5 to 5e-5 (Devlin et al. 2019), small
+            ones more: MiniLM-L6 did best at 2e-4 (docs/benchmarks.md).
         layer_decay: Factor on the rate from each stage to the one below it, in (0, 1].
         step: Stages that thaw per phase, >= 1.
         depth: Stages that thaw in all, counted from the top; None = every stage.
@@ -108,7 +110,7 @@ class Gradual(Strategy):
         head_lr: float = 5e-3,
         epochs: int = 1,
         last_epochs: int | None = None,
-        lr: float = 1e-4,
+        lr: float = 5e-5,
         layer_decay: float = 0.9,
         step: int = 2,
         depth: int | None = None,

@@ -1,0 +1,233 @@
+"""run, predict and evaluate as a person calls them: what is printed where, and the exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from headstart.cli.main import execute
+from headstart.recipe import Recipe
+
+RECIPE = """
+name: moods
+data: {{use: table, path: "{path}", text: text, label: label}}
+backbone: tiny/words
+strategy: {{use: probe, epochs: 3}}
+split: {{test: 0.25, val: 0.25}}
+train: {{device: cpu}}
+"""
+
+
+@dataclass(frozen=True)
+class Called:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def call(tiny: Any, capfd: pytest.CaptureFixture[str]) -> Callable[..., Called]:
+    """Run one command line in this process, everything captured, also what libraries write to the descriptors."""
+
+    def call(*args: object) -> Called:
+        capfd.readouterr()
+        code = execute([str(arg) for arg in args])
+        return Called(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def place(tiny_for_module: Any, write_csv: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with rows.csv, new.csv, recipe.yaml and one finished run in runs/."""
+    from headstart.fit import fit
+
+    place = tmp_path_factory.mktemp("place")
+    write_csv(place / "rows.csv")
+    write_csv(place / "new.csv", 12, seed=1)
+    (place / "recipe.yaml").write_text(RECIPE.format(path=place / "rows.csv"), encoding="utf-8")
+    fit(Recipe.load(place / "recipe.yaml"), place / "runs", report=False)
+    return place
+
+
+def test_run_prints_one_json_document_and_keeps_progress_on_stderr(call, place: Path, tmp_path: Path) -> None:
+    done = call("run", place / "recipe.yaml", "--json", "--out", tmp_path / "runs", "--set", "train.seed=2")
+    assert done.code == 0, done.err
+    metrics = json.loads(done.out)
+    folder = Path(metrics.pop("run"))
+    assert metrics == json.loads((folder / "metrics.json").read_text())
+    assert "head 3/3" in done.err
+    assert (folder / "report.html").exists()
+    names = [json.loads(line)["event"] for line in (folder / "events.jsonl").read_text().splitlines()]
+    wanted = ["start", "data", "split", "audit", "phase", *["stored"] * 2, *["epoch"] * 3, "stored", *["baseline"] * 2]
+    assert names == [*wanted, "result", "end"]
+    assert "step" not in names
+
+
+def test_run_prints_score_baselines_and_paths_for_people(call, place: Path, tmp_path: Path) -> None:
+    done = call("run", place / "recipe.yaml", "--out", tmp_path / "runs")
+    assert done.code == 0, done.err
+    assert "test (n=16)" in done.out
+    assert re.search(r"  accuracy +0\.\d{3} \[0\.\d{3}, [01]\.\d{3}\]", done.out)
+    assert re.search(r"baseline majority: accuracy .*; run minus baseline", done.out)
+    folder = (tmp_path / "runs" / "latest").resolve()
+    assert f"headstart predict {folder}" in done.out.replace(str(tmp_path / "runs" / folder.name), str(folder))
+
+
+def test_a_run_without_a_test_says_so_and_misses_every_gate(call, place: Path, tmp_path: Path) -> None:
+    args = ("--out", tmp_path / "runs", "--set", "split.test=0", "--set", "baselines=none")
+    done = call("run", place / "recipe.yaml", *args, "--fail-under", "0.1")
+    assert done.code == 5
+    assert "test (n=0)" in done.out
+    assert "this run has none; set split.test" in done.err
+
+
+@pytest.mark.parametrize(("gate", "code"), [("0.0", 0), ("1.01", 5)])
+def test_fail_under_decides_the_exit_code_after_the_result_is_printed(call, place, tmp_path, gate: str, code: int) -> None:
+    args = ("--json", "--out", tmp_path / "runs", "--set", "baselines=none", "--fail-under", gate)
+    done = call("run", place / "recipe.yaml", *args)
+    assert done.code == code
+    assert json.loads(done.out)["test"]
+    assert ("under --fail-under 1.01" in done.err) == (code == 5)
+
+
+def test_a_recipe_that_is_wrong_exits_2_and_missing_data_3(call, place: Path, tmp_path: Path) -> None:
+    done = call("run", place / "recipe.yaml", "--set", "train.sed=3", "--out", tmp_path / "runs")
+    assert (done.code, done.out) == (2, "")
+    assert "did you mean 'seed'" in done.err
+    done = call("run", place / "recipe.yaml", "--set", "data.path=gone.csv", "--out", tmp_path / "runs")
+    assert (done.code, done.out) == (3, "")
+    assert "gone.csv" in done.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_option_out_of_range_exits_2_with_nothing_written(call, place: Path, tmp_path: Path) -> None:
+    done = call("run", place / "recipe.yaml", "--set", "strategy.epochs=0", "--out", tmp_path / "runs")
+    assert done.code == 2
+    assert "epochs is 0; it must be at least 1" in done.err
+    assert not (tmp_path / "runs").exists()
+
+
+def run_of(place: Path) -> Path:
+    return place / "runs" / "latest"
+
+
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+READERS: dict[str, Callable[[Path], list[dict[str, Any]]]] = {
+    "csv": read_csv,
+    "jsonl": lambda path: [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()],
+    "parquet": lambda path: pq.read_table(path).to_pylist(),
+}
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_predict_writes_names_of_classes_and_probabilities(call, place: Path, tmp_path: Path, form: str) -> None:
+    output = tmp_path / f"labelled.{form}"
+    done = call("predict", run_of(place), place / "new.csv", "-o", output)
+    assert (done.code, done.out) == (0, f"12 predictions in {output}\n"), done.err
+    rows = READERS[form](output)
+    assert len(rows) == 12
+    for row in rows:
+        assert list(row) == ["id", "prediction", "p:bad", "p:good"]
+        shares = {label: float(row[f"p:{label}"]) for label in ("bad", "good")}
+        assert sum(shares.values()) == pytest.approx(1)
+        assert row["prediction"] == max(shares, key=shares.__getitem__)
+
+
+def test_predict_without_output_prints_json_lines(call, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.txt").write_text("a warm film\na dull film\n", encoding="utf-8")
+    done = call("predict", run_of(place), tmp_path / "new.txt")
+    assert done.code == 0, done.err
+    assert [json.loads(line)["prediction"] in ("bad", "good") for line in done.out.splitlines()] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (("predict", "{run}", "{place}/gone.csv"), 3, "gone.csv: there is no such file"),
+        (("evaluate", "{run}", "{place}/gone.csv"), 3, "gone.csv: there is no such file"),
+        (("predict", "{place}/gone", "{place}/new.csv"), 2, "not a run"),
+        (("predict", "{place}", "{place}/new.csv"), 2, "not a run"),
+        (("predict", "{run}", "{place}/new.csv", "-o", "{place}/out.xlsx"), 2, "must end with .csv, .jsonl, .parquet"),
+        (("predict", "{run}", "{place}/new.csv", "-o", "{place}/no/out.csv"), 2, "there is no folder"),
+        (("evaluate", "{run}", "{place}/plain.csv"), 3, "no example has a label"),
+        (("evaluate", "{run}", "{place}/odd.csv"), 3, "labels ['odd'] are unknown to this run"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_with_its_exit_code(call, place: Path, args, code: int, message: str) -> None:
+    (place / "plain.csv").write_text("text\na warm film\n", encoding="utf-8")
+    (place / "odd.csv").write_text("text,label\na warm film,odd\n", encoding="utf-8")
+    done = call(*(arg.format(run=run_of(place), place=place) for arg in args))
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+def test_evaluate_scores_a_labelled_file(call, place: Path) -> None:
+    done = call("evaluate", run_of(place), place / "new.csv", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["n"] == found["test"]["accuracy"]["n"] == 12
+    people = call("evaluate", run_of(place), place / "new.csv")
+    assert people.out.startswith("n = 12\n  accuracy ")
+
+
+def test_evaluating_the_test_rows_gives_the_runs_own_score(call, place: Path, tmp_path: Path) -> None:
+    run = run_of(place)
+    tested = set(json.loads((run / "split.json").read_text())["test"])
+    rows = read_csv(place / "rows.csv")
+    ids = [example.id for example in examples_of(run)]
+    with (tmp_path / "test.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(row for id, row in zip(ids, rows, strict=True) if id in tested)
+    found = json.loads(call("evaluate", run, tmp_path / "test.csv", "--json").out)
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert found["test"]["accuracy"] == metrics["test"]["accuracy"]
+    assert found["test"]["log_loss"]["value"] == pytest.approx(metrics["test"]["log_loss"]["value"], abs=1e-6)
+
+
+def examples_of(run: Path) -> Any:
+    from headstart.build import make_data
+
+    return make_data(Recipe.load(run / "recipe.lock.yaml").data).examples()
+
+
+def test_ctrl_c_while_training_is_one_true_sentence_and_exit_130(tiny: Any, place: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    options = ["--set", "strategy.epochs=100000", "--set", "strategy.patience=null", "--set", "baselines=none"]
+    command = [sys.executable, "-m", "headstart", "run", str(place / "recipe.yaml"), "--json", "--out", str(runs), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    try:
+        waited = time.monotonic()
+        while not list(runs.glob("*/metrics.jsonl")) and time.monotonic() - waited < 60:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (130, ""), err
+    [folder] = [path for path in runs.iterdir() if not path.name.startswith(".")]
+    last = err.splitlines()[-1]
+    assert last == f"interrupted; nothing of this run was kept but its log: {folder / 'events.jsonl'}"
+    assert "Traceback" not in err
+    assert err.count("interrupted") == 1
+    assert not {"model", "metrics.json", "predictions.parquet"} & {path.name for path in folder.iterdir()}
+    assert json.loads((folder / "events.jsonl").read_text().splitlines()[-1])["error"] == "KeyboardInterrupt"
