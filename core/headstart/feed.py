@@ -91,12 +91,12 @@ class StoredFeed:
         compute: Where batches are wanted; dense ports stay there.
     """
 
-    def __init__(self, live: LiveFeed, ports: Sequence[str], compute: Compute, *, exact: bool = False) -> None:
+    def __init__(self, live: LiveFeed, ports: Sequence[str], compute: Compute) -> None:
         self.examples: Sequence[Example] = live.examples
         self.sizes: Sequence[int] = live.sizes
         self.compute = compute
         rows: list[dict[str, torch.Tensor] | None] = [None] * len(live.examples)
-        for indices in frozen_batches(live.sizes, compute.pass_tokens, 1 if exact else PASS_EXAMPLES):
+        for indices in frozen_batches(live.sizes, compute.pass_tokens, PASS_EXAMPLES):
             for index, row in zip(indices, unbatch(live.batch(indices), ports), strict=True):
                 rows[index] = row
         self._rows = [row for row in rows if row is not None]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def fit(recipe: Recipe, out: Path, *, data: Data | None = None, report: bool = T
         save_model(trained.model, recipe, folder / "model")
         write_predictions(outcomes, folder / "predictions.parquet", excerpt=built.data.excerpt)
         write_json(folder / "ledger.json", trained.ledger)
-        write_json(folder / "metrics.json", found.as_json())
+        write_json(folder / "metrics.json", {**found.as_json(), "head": dict(trained.model.head.facts())})
         run = Run(folder)
         if report:
             run.report()
@@ -119,7 +120,8 @@ def train_round(
     """Train on one division of the examples; each fold begins with a model of its own."""
     model = built.model
     if fold != FINAL:
-        tell("fold", fold=fold + 1)
+        tell = partial(tell, fold=fold + 1)
+        tell("fold")
         model = make_model(recipe, built.data.target)
         built.strategy.prepare(model)
     training = Training(model.to(compute.device), built.strategy, recipe.train, compute, tell)

@@ -65,5 +65,9 @@ class Head(nn.Module, ABC):
         """Learn in one go from all training features [N, ...]; only called where `by_gradient` is False."""
         raise NotImplementedError(f"{type(self).__name__} is trained by gradient")
 
+    def facts(self) -> Mapping[str, Any]:
+        """What was learnt besides the weights (a chosen constant, what clusters are like), plain JSON, for `metrics.json`."""
+        return {}
+
     def settle(self, targets: Sequence[Any]) -> None:
         """See all training targets once before training (class counts, mean and scale); the default does nothing."""

@@ -36,9 +36,9 @@ class Feeds:
             return self._live(split)
         if split not in self._stored:
             self.training.model.eval()
-            plan, head = self.training.plan, self.training.model.head
-            self._stored[split] = StoredFeed(self._live(split), head.needs, self.training.compute, exact=plan.exact)
-            self.training.tell("stored", split=split, examples=len(self.splits[split]), ports=list(head.needs))
+            ports = self.training.model.head.needs
+            self._stored[split] = StoredFeed(self._live(split), ports, self.training.compute)
+            self.training.tell("stored", split=split, examples=len(self.splits[split]), ports=list(ports))
         return self._stored[split]
 
     def forget(self) -> None:

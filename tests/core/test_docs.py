@@ -82,14 +82,29 @@ def prepared(tmp_path_factory) -> tuple[Path, str]:
         pytest.skip(f"not installed: {', '.join(missing)}")
     folder = tmp_path_factory.mktemp("workplace")
     (folder / "recipes").symlink_to(ROOT / "recipes")
-    (folder / "new.txt").write_text("A warm and funny film.\nDull from end to end.\n", encoding="utf-8")
-    (folder / "labelled.csv").write_text("text,label\nA joy.,positive\nA bore.,negative\n", encoding="utf-8")
+    for name, content in files().items():
+        (folder / name).write_text(content, encoding="utf-8")
     for block in (*blocks("python"), *blocks("yaml")):
         if "file" in block.marks:
             (folder / block.marks["file"]).write_text(block.code, encoding="utf-8")
     done = call(folder, "-m", "headstart", "run", "nlp/sentiment-probe", *SMALL)
     assert done.returncode == 0, done.stderr
     return folder, (folder / "runs/latest").readlink().name
+
+
+def files() -> dict[str, str]:
+    """What the pages take for granted: reviews with labels, and new ones without."""
+    praise, blame = ("warm", "funny", "moving", "clever", "bright"), ("dull", "cold", "boring", "clumsy", "grey")
+    pairs = [(first, second) for first in range(5) for second in range(5) if first != second]
+    rows = [
+        f"A {words[a]} and {words[b]} film,{label}" for words, label in ((praise, "good"), (blame, "bad")) for a, b in pairs
+    ]
+    return {
+        "reviews.csv": "\n".join(["text,label", *rows]) + "\n",
+        "labelled.csv": "text,label\nA joy.,positive\nA bore.,negative\n",
+        "new.csv": "text\nA warm and funny film.\nDull from end to end.\n",
+        "new.txt": "A warm and funny film.\nDull from end to end.\n",
+    }
 
 
 def call(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:

@@ -29,7 +29,7 @@ def feeds(model: Model, data: Any, *, exact: bool) -> tuple[LiveFeed, StoredFeed
     live = LiveFeed(model, data, data.examples(), CPU, exact=exact)
     model.head.needs = PORTS
     train_only(model, ())
-    return live, StoredFeed(live, PORTS, CPU, exact=exact)
+    return live, StoredFeed(live, PORTS, CPU)
 
 
 @pytest.mark.parametrize("exact", [True, False])

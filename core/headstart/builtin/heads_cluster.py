@@ -73,6 +73,10 @@ class KMeans(ClosedHead):
             self.report_bytes.device
         )
 
+    def facts(self) -> dict[str, Any]:
+        """The cluster report."""
+        return self.cluster_report()
+
     def cluster_report(self) -> dict[str, Any]:
         """What the clusters of the training examples are like.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from headstart.report import words
@@ -32,15 +33,23 @@ def clusters(evidence: Evidence) -> Figure | None:
         for label in labels
     ]
     return Figure(
-        "clusters", "Clusters and labels", _sentence(rows, len(sizes)), rows, (_heat_map(rows, len(sizes)),), wide=True
+        "clusters",
+        "Clusters and labels",
+        _sentence(rows, evidence.files.metrics.get("head") or {}),
+        rows,
+        (_heat_map(rows, len(sizes)),),
+        wide=True,
     )
 
 
-def _sentence(rows: list[dict[str, Any]], size: int) -> str:
+def _sentence(rows: list[dict[str, Any]], learnt: Mapping[str, Any]) -> str:
     purest = max(rows, key=lambda row: (row["share"], row["examples"]))
+    named = {"silhouette": "silhouette", "nmi": "NMI", "ari": "ARI"}
+    found = [f"{name} {learnt[key]:.2f}" for key, name in named.items() if learnt.get(key) is not None]
     return (
-        f"{words.count(size, 'cluster')}; the purest is cluster {purest['cluster']}, "
+        f"{words.count(len({row['cluster'] for row in rows}), 'cluster')}; the purest is cluster {purest['cluster']}, "
         f"{words.percent(purest['share'])} {purest['label']} ({words.count(purest['examples'], 'example')})."
+        + (f" On the training examples: {', '.join(found)}." if found else "")
     )
 
 
