@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Audit:
     """What was found in one split.
 
     Attributes:
-        near: Near-duplicates were asked for.
+        near: Near-duplicates were asked for, and there are texts to look for them in.
         skipped: Why near-duplicates were not looked for although asked; "" = they were.
     """
 
@@ -75,7 +76,7 @@ def audit(examples: Sequence[Example], split: Split, near: bool = True) -> Audit
         "identical": _gathered((content_key(examples[i].input), i) for i in members),
     }
     found = [leak for kind, sets in same.items() for rows in sets.values() for leak in _leak(kind, rows, where, examples)]
-    if not near:
+    if not near or not any(isinstance(examples[i].input, str) for i in members):
         return Audit(tuple(found), near=False)
     sets, skipped = _near_sets(examples, split)
     found += [leak for rows in sets for leak in _leak("near", rows, where, examples)]
@@ -129,8 +130,9 @@ def content_key(input: Any) -> Hashable | None:
 
 
 def _bytes_of(input: Any) -> bytes | None:
-    if isinstance(input, Path):
-        return input.read_bytes() if input.is_file() else None
+    if isinstance(input, os.PathLike):
+        path = Path(input)
+        return path.read_bytes() if path.is_file() else None
     if isinstance(input, np.ndarray):
         return f"{input.shape}{input.dtype}".encode() + np.ascontiguousarray(input).tobytes()
     return bytes(input) if isinstance(input, (bytes, bytearray)) else None

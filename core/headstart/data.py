@@ -64,5 +64,8 @@ class Data(ABC):
         return {}
 
     def facts(self) -> Mapping[str, Any]:
-        """What was seen while reading (encoding, separator, dropped rows ...), plain JSON values, for `check` and the run."""
+        """What was seen while reading (encoding, separator, dropped rows ...), plain JSON values, for `check` and the run.
+
+        `notes` and `warnings` in it are lists of whole sentences that `headstart check` prints as they are.
+        """
         return {}

@@ -85,9 +85,11 @@ def _made(kind: Kind, part: Part) -> Any:
 
 
 def described(facts: Mapping[str, Any]) -> list[Finding]:
-    """What reading the source told, where the data part tells it in the words of `table`."""
+    """What reading the source told, where the data part tells it in the words of `table`, or in sentences of its own."""
     found = [Finding(text) for file in facts.get("files", ()) if (text := _of_file(file))]
     found += [_left_out(reason, count) for reason, count in facts.get("dropped", {}).items()]
+    found += [Finding(text) for text in facts.get("notes", ())]
+    found += [Finding(text, "warning") for text in facts.get("warnings", ())]
     guessed = facts.get("guessed", {})
     if guessed:
         columns = " and ".join(
@@ -133,7 +135,7 @@ def _size(examples: Sequence[Example], indices: Sequence[int], target: Target) -
 def _leaks(examples: Sequence[Example], split: Split, found: Audit, plan: SplitPlan) -> list[Finding]:
     skipped = [Finding(f"{found.skipped[0].upper()}{found.skipped[1:]}.", "warning")] if found.skipped else []
     if not found.found:
-        near = " or nearly identical" if plan.near and not found.skipped else ""
+        near = " or nearly identical" if found.near and not found.skipped else ""
         return [*skipped, Finding(f"No group and no identical{near} example stands in two splits.")]
     try:
         _, counts = settle(examples, split, found, plan.leaks)
@@ -155,7 +157,7 @@ def _figures(examples: Sequence[Example]) -> dict[str, Any]:
     return {
         "examples": len(examples),
         "duplicates": {"extra": copies.extra, "conflicts": copies.conflicts},
-        "words": dict(zip(("least", "median", "95%", "most"), quantiles, strict=False)),
+        **({"words": dict(zip(("least", "median", "95%", "most"), quantiles, strict=True))} if quantiles else {}),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -36,8 +36,10 @@ class Delimited:
     is_quoted: bool
 
 
-def read_delimited(text: str, *, source: str, separator: str | None = None) -> Delimited:
-    """Read a whole file; the first row is the header.
+def read_delimited(
+    text: str, *, source: str, separator: str | None = None, header: Sequence[str] | None = None
+) -> Delimited:
+    """Read a whole file; the first row is the header, unless `header` names the columns. A blank separates in any number.
 
     Raises:
         DataError: Empty, ragged, an unclosed quote, a column name twice; names file and line.
@@ -48,12 +50,12 @@ def read_delimited(text: str, *, source: str, separator: str | None = None) -> D
         raise DataError(f"{source}: `separator` is one character, not {separator!r}; known: , ; | and a tab ('\\t')")
     chosen = separator or sniff_separator(text, source=source)
     try:
-        return _read(text, source, chosen, is_quoted=True)
+        return _read(text, source, chosen, header, is_quoted=True)
     except DataError:
         if chosen != "\t":
             raise
         try:  # tabs cannot stand in a text, so many tsv files are written without quoting
-            return _read(text, source, chosen, is_quoted=False)
+            return _read(text, source, chosen, header, is_quoted=False)
         except DataError:
             pass
         raise
@@ -85,10 +87,9 @@ def _fit(text: str, separator: str) -> tuple[float, int]:
     return round(Counter(rows)[widths[0]] / len(rows), 2), widths[0]
 
 
-def _read(text: str, source: str, separator: str, *, is_quoted: bool) -> Delimited:
+def _read(text: str, source: str, separator: str, given: Sequence[str] | None, *, is_quoted: bool) -> Delimited:
     records = _records(text, source, separator, is_quoted=is_quoted)
-    _, first = next(records)
-    header = _header(first, source)
+    header = _header(list(given) if given is not None else next(records)[1], source)
     rows: list[list[str]] = []
     lines: list[int] = []
     for line, row in records:
@@ -111,7 +112,11 @@ def _records(text: str, source: str, separator: str, *, is_quoted: bool) -> Iter
     """Line and fields of every row that is not blank."""
     csv.field_size_limit(2**31 - 1)  # the module's default of 131,072 characters is shorter than some texts
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, quoting=quoting)
+    is_blank = separator == " "
+    if is_blank:  # tables in columns are padded with blanks, at the end of the lines too
+        text = "\n".join(line.strip() for line in text.splitlines())
+    file = io.StringIO(text, newline="")
+    reader = csv.reader(file, delimiter=separator, strict=True, quoting=quoting, skipinitialspace=is_blank)
     line = 1
     while True:
         try:

@@ -24,7 +24,7 @@ def unbatch(features: Features, ports: Sequence[str]) -> list[dict[str, Tensor]]
 
 def collate(rows: Sequence[Mapping[str, Tensor]], device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """Join rows of single examples into one batch; ragged ports are padded with zeros on the right."""
-    return {port: _join([row[port] for row in rows]).to(device, non_blocking=True) for port in rows[0]}
+    return {port: join([row[port] for row in rows]).to(device, non_blocking=True) for port in rows[0]}
 
 
 def _cut(port: str, tensor: Tensor, length: int | None) -> Tensor:
@@ -32,7 +32,8 @@ def _cut(port: str, tensor: Tensor, length: int | None) -> Tensor:
     return (tensor[:length] if is_ragged else tensor).clone()
 
 
-def _join(tensors: Sequence[Tensor]) -> Tensor:
+def join(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors of single examples as one, batch first; ragged ones are padded with zeros on the right."""
     if len({tensor.shape for tensor in tensors}) == 1:
         return torch.stack(list(tensors))
     return pad_sequence(list(tensors), batch_first=True)

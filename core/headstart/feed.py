@@ -54,31 +54,38 @@ class LiveFeed:
         exact: bool = False,
         count: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._model, self._data, self.compute = model, data, compute
-        self._seed, self._exact, self._count = seed, exact, count
+        self.model, self._data, self.compute = model, data, compute
+        self._seed, self.exact, self._count = seed, exact, count
         self.examples: Sequence[Example] = examples
         self.sizes: Sequence[int] = measure(model, examples)
 
     def batch(self, indices: Sequence[int], *, epoch: int | None = None) -> Features:
         """Run the backbone on the examples; singly where `exact` asks for it."""
-        frozen = is_backbone_frozen(self._model)
+        frozen = is_backbone_frozen(self.model)
         with torch.set_grad_enabled(epoch is not None and not frozen):
-            if self._exact and frozen:
-                rows = [row for index in indices for row in unbatch(self._run([index], epoch), self._model.head.needs)]
+            if self.exact and frozen:
+                rows = [row for index in indices for row in unbatch(self._run([index], epoch), self.model.head.needs)]
                 return collate(rows, self.compute.device)
             return self._run(indices, epoch)
 
     def _run(self, indices: Sequence[int], epoch: int | None) -> Features:
+        self._count(len(indices))
+        return self.forward(self.prepare(indices, epoch=epoch))
+
+    def prepare(self, indices: Sequence[int], *, epoch: int | None = None) -> dict[str, torch.Tensor]:
+        """The prepared batch of the examples, on the device."""
         examples = [self.examples[index] for index in indices]
         rngs = [rng(self._seed, epoch or 0, example.id) for example in examples]
         inputs: list[Any] = [example.input for example in examples]
         if epoch is not None:
             inputs = [self._data.augment(input, generator) for input, generator in zip(inputs, rngs, strict=True)]
-        batch = self._model.backbone.prepare(inputs, train=epoch is not None, rngs=rngs)
-        batch = {name: tensor.to(self.compute.device, non_blocking=True) for name, tensor in batch.items()}
-        self._count(len(examples))
+        batch = self.model.backbone.prepare(inputs, train=epoch is not None, rngs=rngs)
+        return {name: tensor.to(self.compute.device, non_blocking=True) for name, tensor in batch.items()}
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> Features:
+        """Features of a prepared batch."""
         with self.compute.autocast():
-            features: Features = self._model(batch)
+            features: Features = self.model(batch)
         return features
 
 

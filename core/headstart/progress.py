@@ -83,7 +83,14 @@ def _phase(event: Mapping[str, Any]) -> str:
 
 
 def _stored(event: Mapping[str, Any]) -> str:
+    if "after" in event:
+        what = f"the values after {event['after']} of {event['examples']} {event['split']} examples ({event['megabytes']} MB)"
+        return f"stored {what}: the frozen stages up to there ran once"
     return f"stored {', '.join(event['ports'])} of {event['examples']} {event['split']} examples: the frozen backbone ran once"
+
+
+def _live(event: Mapping[str, Any]) -> str:
+    return f"the frozen stages up to {event['after']} run in every step for {event['split']}: {event['why']}"
 
 
 def _epoch(event: Mapping[str, Any]) -> str:
@@ -99,6 +106,7 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "audit": _audit,
     "phase": _phase,
     "stored": _stored,
+    "live": _live,
     "epoch": _epoch,
     "fold": lambda event: f"fold {event['fold']}",
     "baseline": lambda event: f"baseline {event['name']}: {event['examples']} examples predicted",

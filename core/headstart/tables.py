@@ -62,8 +62,12 @@ class Sheet:
         raise DataError(f"{self.source}: no column '{name}' (data.{option}); {_suggestion(name, self.columns)}")
 
 
-def read_table(path: Path, *, encoding: str | None = None, separator: str | None = None) -> Sheet:
+def read_table(
+    path: Path, *, encoding: str | None = None, separator: str | None = None, columns: Sequence[str] | None = None
+) -> Sheet:
     """Read a csv, tsv, jsonl or parquet file, told by its suffix; a further `.gz` is unpacked.
+
+    `columns` names the columns of a csv or tsv file that has no header row.
 
     Raises:
         DataError: The file is missing, empty, of another kind, or broken; the message names file and line.
@@ -77,7 +81,7 @@ def read_table(path: Path, *, encoding: str | None = None, separator: str | None
     facts: dict[str, Any] = {"file": str(path), "encoding": found}
     if suffix in JSON_LINES:
         return _read_json_lines(text, str(path), facts)
-    return _read_delimited(text, str(path), facts, separator)
+    return _read_delimited(text, str(path), facts, separator, columns)
 
 
 def format_of(path: Path) -> str:
@@ -101,8 +105,8 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
     return f"{hint}columns: {', '.join(names)}"
 
 
-def _read_delimited(text: str, source: str, facts: dict[str, Any], separator: str | None) -> Sheet:
-    found = read_delimited(text, source=source, separator=separator)
+def _read_delimited(text: str, source: str, facts: dict[str, Any], separator: str | None, columns: Sequence[str] | None) -> Sheet:
+    found = read_delimited(text, source=source, separator=separator, header=columns)
     facts |= {"separator": NAMES.get(found.separator, found.separator), "rows": len(found.rows)}
     if not found.is_quoted:
         facts["quotes"] = "ordinary characters"

@@ -13,12 +13,15 @@ from headstart.freezing import is_backbone_frozen, train_only
 from headstart.head import Prediction
 from headstart.ledger import Chosen, Ledger
 from headstart.loop import Best, Training, predict, run_phase, validate
+from headstart.model import HEAD
 from headstart.phases import Phase
+from headstart.prefix import frozen_prefix
+from headstart.prefix_feed import PrefixFeed, store_prefix
 
 
 @dataclass
 class Feeds:
-    """One feed per split: stored while the backbone stays as it is, live when it trains.
+    """One feed per split: what stays frozen is computed once and kept, what trains runs live.
 
     Attributes:
         passes: Examples sent through the backbone, by split.
@@ -28,18 +31,54 @@ class Feeds:
     data: Data
     splits: dict[str, Sequence[Example]]
     passes: dict[str, int] = field(default_factory=dict)
-    _stored: dict[str, StoredFeed] = field(default_factory=dict)
+    _stored: dict[tuple[str, str], StoredFeed | PrefixFeed] = field(default_factory=dict)
 
     def get(self, split: str) -> Feed:
         """The feed of a split for the model as it stands and trains now."""
-        if self.training.plan.store == "off" or not is_backbone_frozen(self.training.model):
+        if self.training.plan.store == "off":
             return self._live(split)
-        if split not in self._stored:
-            self.training.model.eval()
-            ports = self.training.model.head.needs
-            self._stored[split] = StoredFeed(self._live(split), ports, self.training.compute)
-            self.training.tell("stored", split=split, examples=len(self.splits[split]), ports=list(ports))
-        return self._stored[split]
+        key = (split, self._boundary())
+        if key not in self._stored:
+            stored = self._store_ports(split) if is_backbone_frozen(self.training.model) else self._store_prefix(split)
+            if stored is None:
+                return self._live(split)
+            self._stored[key] = stored
+        return self._stored[key]
+
+    def stored(self, split: str) -> list[str]:
+        """What is stored of a split now: the head's ports, the stage after which values are replayed, or nothing."""
+        feed = self._stored.get((split, self._boundary()))
+        if feed is None:
+            return []
+        return [feed.stage] if isinstance(feed, PrefixFeed) else list(self.training.model.head.needs)
+
+    def _boundary(self) -> str:
+        """The stage up to which nothing trains: "" = not even the first."""
+        if is_backbone_frozen(self.training.model):
+            return HEAD
+        prefix = frozen_prefix(self.training.model)
+        return prefix.stage if prefix else ""
+
+    def _store_ports(self, split: str) -> StoredFeed:
+        self.training.model.eval()
+        ports = self.training.model.head.needs
+        feed = StoredFeed(self._live(split), ports, self.training.compute)
+        self.training.tell("stored", split=split, examples=len(self.splits[split]), ports=list(ports))
+        return feed
+
+    def _store_prefix(self, split: str) -> PrefixFeed | None:
+        """The frozen stages below what trains, computed once; None where there are none or they cannot be replayed."""
+        prefix = frozen_prefix(self.training.model)
+        if prefix is None or not self.splits[split] or (split == "train" and augments(self.data)):
+            return None
+        found = store_prefix(self._live(split), prefix)
+        if isinstance(found, str):
+            self.training.tell("live", split=split, after=prefix.stage, why=found)
+            return None
+        self.training.tell(
+            "stored", split=split, examples=len(self.splits[split]), after=prefix.stage, megabytes=found.megabytes
+        )
+        return found
 
     def forget(self) -> None:
         """Drop what was stored: the backbone changed."""
@@ -85,7 +124,7 @@ def train(training: Training, feeds: Feeds) -> Ledger:
     if model.head.by_gradient:
         overall.restore(model)
         ledger.kept = str(overall.where)
-        if any(not entry["stored"] for entry in ledger.entries):
+        if any(entry["drift"][stage] for entry in ledger.entries for stage in model.stage_names):
             feeds.forget()  # the backbone may be that of an earlier phase again
     train_only(model, ())
     return ledger
@@ -97,9 +136,8 @@ def answers(training: Training, feeds: Feeds, split: str) -> list[Prediction]:
 
 
 def _carry_out(training: Training, phase: Phase, chosen: Chosen, feeds: Feeds, *, best: Best, step: int) -> dict[str, Any]:
-    frozen = is_backbone_frozen(training.model)
-    stored = list(training.model.head.needs) if frozen and training.plan.store != "off" else []
     train_feed, val_feed = feeds.get("train"), feeds.get("val") if feeds.splits["val"] else None
+    stored = feeds.stored("train")
     if training.model.head.by_gradient:
         return {**run_phase(training, phase, chosen, (train_feed, val_feed), best=best, first_step=step), "stored": stored}
     return {**_fit_closed(training, phase, train_feed, val_feed, step), "stored": stored}
@@ -114,6 +152,11 @@ def _fit_closed(training: Training, phase: Phase, train_feed: Feed, val_feed: Fe
         "epoch", phase=phase.name, epoch=1, epochs=1, step=step, seconds=0.0, train_loss=None, val=figures, lr={}, best=True
     )
     return {"start_step": step, "steps": 0, "epochs": 1, "best_epoch": 1, "schedule": []}
+
+
+def augments(data: Data) -> bool:
+    """Whether training views differ from epoch to epoch; then what comes before the boundary differs too."""
+    return type(data).augment is not Data.augment
 
 
 def _trainable(chosen: Chosen) -> int:

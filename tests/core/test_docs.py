@@ -67,8 +67,10 @@ def to_run(language: str) -> list[Block]:
 
 @pytest.fixture
 def workplace(prepared) -> Path:
-    """The prepared folder, `runs/latest` leading to its first run whatever an earlier block has run."""
+    """The prepared folder as it was at first, whatever an earlier block has run and written."""
     folder, run = prepared
+    for name, content in files().items():
+        (folder / name).write_text(content, encoding="utf-8")
     (folder / "runs/latest").unlink()
     (folder / "runs/latest").symlink_to(run)
     return folder
@@ -82,8 +84,6 @@ def prepared(tmp_path_factory) -> tuple[Path, str]:
         pytest.skip(f"not installed: {', '.join(missing)}")
     folder = tmp_path_factory.mktemp("workplace")
     (folder / "recipes").symlink_to(ROOT / "recipes")
-    for name, content in files().items():
-        (folder / name).write_text(content, encoding="utf-8")
     for block in (*blocks("python"), *blocks("yaml")):
         if "file" in block.marks:
             (folder / block.marks["file"]).write_text(block.code, encoding="utf-8")
