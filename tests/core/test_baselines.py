@@ -30,8 +30,13 @@ def test_text_gets_a_plain_baseline_and_one_on_words() -> None:
     assert baseline_names("text", Target("number")) == ("mean", "tfidf-ridge")
 
 
+def test_pictures_get_a_plain_baseline_and_one_on_their_colours() -> None:
+    assert baseline_names("image", MOOD) == ("majority", "histogram-logistic")
+    assert baseline_names("image", Target("number")) == ("mean", "histogram-ridge")
+
+
 def test_other_modalities_get_the_plain_one_and_unknown_kinds_none() -> None:
-    assert baseline_names("image", MOOD) == ("majority",)
+    assert baseline_names("volume", MOOD) == ("majority",)
     assert baseline_names("text", Target("span")) == ()
 
 
