@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,24 @@ import numpy as np
 from headstart.errors import UsageError
 from headstart.example import Example, Target
 from headstart.head import Prediction
+from headstart.histogram import histogram
 
 STRENGTHS = (1.0, 10.0, 100.0)
 """Inverse regularisation C of the logistic regression, from which the validation part (else 3 folds of train) chooses."""
 FOLDS = 3
+FEATURES = {"text": "tfidf", "image": "histogram"}
+"""Modality -> what a plain method looks at."""
+PLAIN = ("majority", "mean")
+KNOWN = (*PLAIN, *(f"{features}-{learner}" for features in FEATURES.values() for learner in ("logistic", "ridge")))
 
 
 def baseline_names(modality: str, target: Target) -> tuple[str, ...]:
     """Baselines that fit a task, the plainest first; none for kinds of target that have no plain method."""
     if target.kind not in {"class", "labels", "number"}:
         return ()
-    plain, words = ("mean", "tfidf-ridge") if target.kind == "number" else ("majority", "tfidf-logistic")
-    return (plain, words) if modality == "text" else (plain,)
+    plain, learner = ("mean", "ridge") if target.kind == "number" else ("majority", "logistic")
+    features = FEATURES.get(modality)
+    return (plain, f"{features}-{learner}") if features else (plain,)
 
 
 def predict_baseline(  # noqa: PLR0917 - three parts of the data and what is asked of them, in the order of the run
@@ -33,10 +40,18 @@ def predict_baseline(  # noqa: PLR0917 - three parts of the data and what is ask
     Raises:
         UsageError: No baseline has this name.
     """
-    if name not in {"majority", "mean", "tfidf-logistic", "tfidf-ridge"}:
-        raise UsageError(f"no baseline named '{name}'; known: majority, mean, tfidf-logistic, tfidf-ridge")
-    is_plain = name in {"majority", "mean"} or not _can_learn(train, target)
-    return [_constant(train, target)] * len(test) if is_plain else _tfidf(train, val, test, target, seed)
+    if name not in KNOWN:
+        raise UsageError(f"no baseline named '{name}'; known: {', '.join(KNOWN)}")
+    if name in PLAIN or not _can_learn(train, target):
+        return [_constant(train, target)] * len(test)
+    if name.startswith("histogram"):
+        train, val, test = (_with_histograms(part) for part in (train, val, test))
+    return _learnt(train, val, test, target, seed)
+
+
+def _with_histograms(part: Sequence[Example]) -> list[Example]:
+    """The same examples with the histogram in place of the picture, so that each picture is decoded once."""
+    return [replace(example, input=histogram(example.input)) for example in part]
 
 
 def _constant(train: Sequence[Example], target: Target) -> Prediction:
@@ -62,16 +77,21 @@ def _learnable(train: Sequence[Example], target: Target) -> tuple[str, ...]:
 
 
 def _can_learn(train: Sequence[Example], target: Target) -> bool:
-    """Whether there is a word to learn from and something to tell apart; if not, the plain answer is the best one."""
-    has_words = any(any(letter.isalnum() for letter in text) for text in _texts(train))
-    return has_words and (target.kind == "number" or bool(_learnable(train, target)))
+    """Whether there is something to look at and something to tell apart; if not, the plain answer is the best one."""
+    has_content = any(_has_content(example.input) for example in train)
+    return has_content and (target.kind == "number" or bool(_learnable(train, target)))
 
 
-def _tfidf(
+def _has_content(input: Any) -> bool:
+    """A text without a letter or digit has none."""
+    return not isinstance(input, str) or any(letter.isalnum() for letter in input)
+
+
+def _learnt(
     train: Sequence[Example], val: Sequence[Example], test: Sequence[Example], target: Target, seed: int
 ) -> list[Prediction]:
     strength = _choose(train, val, target, seed)
-    fitted = _pipeline(target, strength, seed).fit(_texts(train), _truth(train, train, target))
+    fitted = _pipeline(train, target, strength, seed).fit(_inputs(train), _truth(train, train, target))
     return _predict(fitted, train, test, target)
 
 
@@ -94,7 +114,9 @@ def _choose(train: Sequence[Example], val: Sequence[Example], target: Target, se
 def _score(kept: Sequence[Example], held: Sequence[Example], target: Target, strength: float, seed: int) -> float:
     """Accuracy, or minus the squared error, of one strength on held-out examples; sets of labels count label by label."""
     truth = _truth(kept, held, target)
-    guess = np.asarray(_pipeline(target, strength, seed).fit(_texts(kept), _truth(kept, kept, target)).predict(_texts(held)))
+    guess = np.asarray(
+        _pipeline(kept, target, strength, seed).fit(_inputs(kept), _truth(kept, kept, target)).predict(_inputs(held))
+    )
     return -float(np.mean((guess - truth) ** 2)) if target.kind == "number" else float(np.mean(guess == truth))
 
 
@@ -115,22 +137,31 @@ def _columns(train: Sequence[Example], target: Target) -> tuple[str, ...]:
     return known if len(known) > 1 else known * 2
 
 
-def _texts(part: Sequence[Example]) -> list[str]:
-    return [str(example.input) for example in part]
+def _inputs(part: Sequence[Example]) -> Any:
+    """Texts, or histograms [N, F]."""
+    inputs = [example.input for example in part]
+    return inputs if isinstance(inputs[0], str) else np.stack(inputs)
 
 
-def _pipeline(target: Target, strength: float, seed: int) -> Any:
+def _words() -> Any:
     """Words and pairs of words, lower-cased, none left out: with few examples a rare word is often the one that tells."""
     from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\b\w+\b")  # noqa: S106 - a pattern
+
+
+def _pipeline(kept: Sequence[Example], target: Target, strength: float, seed: int) -> Any:
+    """How the inputs of `kept` become numbers, and what learns from them."""
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\b\w+\b")  # noqa: S106 - a pattern
+    numbers = _words() if isinstance(kept[0].input, str) else StandardScaler()
     if target.kind == "number":
-        return make_pipeline(words, Ridge(alpha=1.0 / strength, random_state=seed))
+        return make_pipeline(numbers, Ridge(alpha=1.0 / strength, random_state=seed))
     model: Any = LogisticRegression(C=strength, max_iter=2000, random_state=seed)
-    return make_pipeline(words, OneVsRestClassifier(model) if target.kind == "labels" else model)
+    return make_pipeline(numbers, OneVsRestClassifier(model) if target.kind == "labels" else model)
 
 
 def _predict(fitted: Any, train: Sequence[Example], test: Sequence[Example], target: Target) -> list[Prediction]:
@@ -138,9 +169,9 @@ def _predict(fitted: Any, train: Sequence[Example], test: Sequence[Example], tar
     if not test:
         return []
     if target.kind == "number":
-        return [Prediction(float(value)) for value in fitted.predict(_texts(test))]
+        return [Prediction(float(value)) for value in fitted.predict(_inputs(test))]
     columns = _columns(train, target) if target.kind == "labels" else tuple(str(label) for label in fitted.classes_)
-    table = fitted.predict_proba(_texts(test))
+    table = fitted.predict_proba(_inputs(test))
     shares = _shares(train, target)
     return [_labelled({**shares, **dict(zip(columns, map(float, row), strict=True))}, target) for row in table]
 

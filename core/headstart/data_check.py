@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.audit import KINDS, Audit, audit, settle
-from headstart.components import Kind
 from headstart.data import Data
 from headstart.errors import DataError
 from headstart.example import Example, Target
-from headstart.plugins import registry
-from headstart.recipe import Part, Recipe, SplitPlan
+from headstart.place import naming_folders
+from headstart.recipe import Recipe, SplitPlan
 from headstart.split import Split, make_splits
 from headstart.survey import Finding, find_duplicates, label_counts, survey, word_counts
+from headstart.trial import make_parts
+
+if TYPE_CHECKING:
+    from headstart.backbone import Backbone
 
 _FEW_TESTS = 100  # under this many the 95% interval of an accuracy is wider than +-10 points
 
@@ -51,15 +54,17 @@ def check_data(recipe: Recipe, *, tokens: bool = False) -> DataReport:
     """Read the recipe's data, divide and audit them as a run would; faults become findings, all that can be found at once.
 
     Args:
-        recipe: Only its data and split are used.
-        tokens: Also make the backbone, to tell how many texts it cuts; reads its weights.
+        recipe: Its data and strategy are made, so that options which they refuse are found.
+        tokens: Also make backbone and head, to tell how many texts are cut; reads the weights.
 
     Raises:
+        RecipeError: A part refuses one of its options.
         MissingError: A plugin or package that the data need is absent.
     """
-    data: Data = _made("data", recipe.data)
+    data: Data = make_parts(recipe, ("data", "strategy"))[0]
     try:
-        examples, target = data.examples(), data.target
+        with naming_folders(recipe):
+            examples, target = data.examples(), data.target
     except DataError as error:
         return DataReport((Finding(str(error), "error"),))
     facts = dict(data.facts())
@@ -76,12 +81,10 @@ def check_data(recipe: Recipe, *, tokens: bool = False) -> DataReport:
         figures["splits"] = [_split_figures(examples, split, target) for split in splits]
         figures["leaks"] = {kind: sum(found.counts()[kind] for found in audits) for kind in KINDS}
     if tokens:
-        findings += _cut_texts(recipe, examples)
+        backbone = make_parts(recipe, ("backbone",))[0]
+        make_parts(recipe, ("head",), backbone.ports, target)
+        findings += _cut_texts(backbone, examples)
     return DataReport(tuple(findings), figures)
-
-
-def _made(kind: Kind, part: Part) -> Any:
-    return registry().find(kind, part.use).load()(**part.options)
 
 
 def described(facts: Mapping[str, Any]) -> list[Finding]:
@@ -167,9 +170,8 @@ def _split_figures(examples: Sequence[Example], split: Split, target: Target) ->
     return {"how": split.how, **counts}
 
 
-def _cut_texts(recipe: Recipe, examples: Sequence[Example]) -> list[Finding]:
+def _cut_texts(backbone: Backbone, examples: Sequence[Example]) -> list[Finding]:
     """How many texts the backbone cuts, if it can tell."""
-    backbone = _made("backbone", recipe.backbone)
     every = backbone.lost_tokens([example.input for example in examples])
     if every is None:
         return []

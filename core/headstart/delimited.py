@@ -36,9 +36,7 @@ class Delimited:
     is_quoted: bool
 
 
-def read_delimited(
-    text: str, *, source: str, separator: str | None = None, header: Sequence[str] | None = None
-) -> Delimited:
+def read_delimited(text: str, *, source: str, separator: str | None = None, header: Sequence[str] | None = None) -> Delimited:
     """Read a whole file; the first row is the header, unless `header` names the columns. A blank separates in any number.
 
     Raises:

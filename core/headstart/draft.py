@@ -69,7 +69,7 @@ def draft_recipe(
     data = Table(**parts, **options)
     examples = data.examples()
     if _rare(examples, data.target) and not files:
-        options["where"] = {options["label"]: _frequent(examples, data.target)}
+        options["where"] = {options["label"]: _frequent(examples, data.target, sheet.source, options["label"])}
         notes["where"] = f"without {', '.join(_rare(examples, data.target))}: fewer than {LEAST} examples"
         data = Table(**parts, **options)
         examples = data.examples()
@@ -83,8 +83,8 @@ def draft_recipe(
 
 
 def picture_recipe(place: str, recipe: Path, backbones: Sequence[str]) -> str:
-    """A recipe for a tree of class folders; the small and well-known ResNet-18 where it is offered."""
-    backbone = "vision/resnet18" if "vision/resnet18" in backbones else backbones[0]
+    """A recipe for a tree of class folders; with a small and well-known network, first the one that needs no download."""
+    backbone = next((name for name in ("vision/efficientnet-lite0", "vision/resnet18") if name in backbones), backbones[0])
     lines = ["data:", "  use: vision/folder", f"  path: {as_yaml(_from(recipe, place))}", ""]
     lines += [f"backbone: {backbone}    # `headstart list backbones` shows others", "", "head: linear", "", "strategy: probe"]
     return "\n".join([_opening(place, recipe), *lines]) + "\n"
@@ -187,8 +187,20 @@ def _rare(examples: Sequence[Example], target: Target) -> list[str]:
     return [label for label, count in counts.items() if count < LEAST]
 
 
-def _frequent(examples: Sequence[Example], target: Target) -> list[str]:
-    return [label for label, count in label_counts(examples, target).items() if count >= LEAST]
+def _frequent(examples: Sequence[Example], target: Target, source: str, column: str) -> list[str]:
+    """Labels with enough examples.
+
+    Raises:
+        DataError: There is none: another column may be meant.
+    """
+    counts = label_counts(examples, target)
+    frequent = [label for label, count in counts.items() if count >= LEAST]
+    if not frequent:
+        raise DataError(
+            f"{source}: each of the {len(counts)} labels in the column '{column}' has fewer than {LEAST} examples; a label needs "
+            f"at least {LEAST}, to stand in train, val and test; add rows, or name another column with --label COLUMN"
+        )
+    return frequent
 
 
 def _plan(examples: Sequence[Example], target: Target) -> tuple[dict[str, Any], str]:
@@ -199,7 +211,9 @@ def _plan(examples: Sequence[Example], target: Target) -> tuple[dict[str, Any], 
     if not any(counts.values()) and not copies:
         return {}, ""
     seen = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "here none stand in two splits"
-    return {"leaks": "move"}, f"{copies} copies ({seen}): all of a set go into one split; `error` would stop"
+    return {
+        "leaks": "move"
+    }, f"{copies} copies ({seen}): all of a set go into one split; `drop` keeps only the last, `error` stops"
 
 
 def _taken(options: Mapping[str, Any], files: Mapping[str, Path]) -> list[Finding]:

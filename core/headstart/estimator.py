@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import tempfile
 import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +99,8 @@ class HeadstartClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"the labels hold one class only ({self.classes_[0]!r}); a classifier needs at least two classes")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         data = self._data(inputs, positions, seed)
-        hushed = nullcontext() if self.verbose else redirect_stderr(io.StringIO())
-        with hushed, torch.random.fork_rng(devices=[]):  # a caller's own random numbers go on as if nothing had been trained
-            run = fit(self._recipe(inputs, seed), self._new_folder(), data=data, report=False)
+        with torch.random.fork_rng(devices=[]):  # a caller's own random numbers go on as if nothing had been trained
+            run = fit(self._recipe(inputs, seed), self._new_folder(), data=data, report=False, quiet=not self.verbose)
         self.run_ = run
         return self
 

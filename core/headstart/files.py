@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, UsageError
 
 MANIFEST = "manifest.json"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around writing a file that the user named.
+
+    Raises:
+        UsageError: It cannot be written there; the message says why.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror or error}") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -23,6 +23,7 @@ from headstart.ledger import Ledger
 from headstart.loop import Training
 from headstart.model import HEAD, Model
 from headstart.outcome import Outcome
+from headstart.place import naming_folders
 from headstart.predictions import write_predictions
 from headstart.progress import trackers
 from headstart.recipe import Recipe
@@ -33,7 +34,7 @@ from headstart.training import Feeds, answers, train
 FINAL = -1  # number of the round that makes the model which is kept; folds count from 0
 
 
-def fit(recipe: Recipe, out: Path, *, data: Data | None = None, report: bool = True) -> Run:
+def fit(recipe: Recipe, out: Path, *, data: Data | None = None, report: bool = True, quiet: bool = False) -> Run:
     """Train, evaluate and report one recipe.
 
     Args:
@@ -41,6 +42,7 @@ def fit(recipe: Recipe, out: Path, *, data: Data | None = None, report: bool = T
         out: Folder that gets the run's own, uniquely named folder.
         data: Examples in memory in place of the recipe's data part.
         report: Whether `report.html` is written.
+        quiet: Whether nothing is written to stderr; the log files tell it all the same.
 
     Raises:
         UsageError: Parts do not fit. DataError: Data is unfit or leaks. MissingError: Weights or a package are absent.
@@ -48,11 +50,12 @@ def fit(recipe: Recipe, out: Path, *, data: Data | None = None, report: bool = T
     """
     started = time.perf_counter()
     compute = choose(recipe.train)
-    built = build(recipe, data=data)
+    with naming_folders(recipe):
+        built = build(recipe, data=data)
     recipe = replace(recipe, data=replace(recipe.data, options={**recipe.data.options, **built.data.pinned()}))
     shared = share_out(recipe, built.data)
     folder = create_folder(out, recipe)
-    tell = Events(trackers(folder))
+    tell = Events(trackers(folder, quiet=quiet))
     with naming_the_log(folder, tell):
         write_recipe(folder, recipe)
         tell("start", name=recipe.name, folder=str(folder), backbone=recipe.backbone.use, strategy=recipe.strategy.use)
@@ -90,10 +93,8 @@ def naming_the_log(folder: Path, tell: Tell) -> Iterator[None]:
         is_saved = (folder / "model" / MANIFEST).exists()
         kept = "what was finished was kept beside its log" if is_saved else "nothing of this run was kept but its log"
         note = f"{kept}: {folder / 'events.jsonl'}"
-        if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(f"interrupted; {note}") from None
-        if isinstance(error, HeadstartError):
-            error.args = (f"{error}; {note}",)
+        if isinstance(error, HeadstartError | KeyboardInterrupt):
+            error.args = (f"{str(error) or 'interrupted'}; {note}",)
         else:
             error.add_note(note)
         raise

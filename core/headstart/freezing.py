@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from headstart.model import Model
 
@@ -32,6 +33,12 @@ def set_modes(model: Model) -> None:
         for module in (model.backbone.network.get_submodule(path) for path in stage.modules):
             if not any(True for _ in module.parameters()):
                 module.train(stage.name in trains)
+
+
+def trains_batchnorm(model: Model) -> bool:
+    """Whether a BatchNorm takes its statistics from the training batches; call after `train_only`."""
+    modules = (*model.backbone.network.modules(), *model.head.modules())
+    return any(isinstance(module, _BatchNorm) and module.training for module in modules)
 
 
 def is_backbone_frozen(model: Model) -> bool:

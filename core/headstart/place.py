@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from headstart.errors import MissingError
+from headstart.errors import DataError, MissingError
+
+if TYPE_CHECKING:
+    from headstart.recipe import Recipe
 
 Place = Annotated[str, "place"]
 """Annotation of an option that names a file or folder. A relative one is made absolute by the recipe loader: against the
@@ -32,3 +37,26 @@ def locate(place: str) -> Path:
     if not path.exists():
         raise MissingError(f"the package '{name}' {distribution.version} has no file '{inner}' (looked for {path})")
     return path
+
+
+@contextmanager
+def naming_folders(recipe: Recipe) -> Iterator[None]:
+    """Around reading a recipe's data: an error about a relative place that is nowhere also names the recipe's folder.
+
+    The reader knows only the working directory; that the loader looked beside the recipe before is known here.
+    """
+    try:
+        yield
+    except DataError as error:
+        if recipe.file and _is_relative_place(recipe, str(error)) and recipe.file.resolve().parent != Path.cwd():
+            error.args = (f"{error}; nor is it in the recipe's folder, {recipe.file.resolve().parent}",)
+        raise
+
+
+def _is_relative_place(recipe: Recipe, message: str) -> bool:
+    """Whether the message is about an absent place that the recipe's file itself names."""
+    named = message.partition(": ")[0]
+    texts = ((name, value) for name, value in recipe.data.options.items() if isinstance(value, str) and value)
+    places = [name for name, value in texts if Path(value) == Path(named)]
+    is_set = any(text.startswith(f"data.{name}") for name in places for text in recipe.overrides)
+    return bool(places) and not is_set and not Path(named).is_absolute() and not Path(named).exists()

@@ -11,10 +11,11 @@ from headstart.events import Tracker, epochs_to_jsonl, isolated, to_jsonl
 from headstart.plugins import registry
 
 
-def trackers(folder: Path) -> list[Tracker]:
-    """What hears the events of a run: its files, the terminal, and the trackers of plugins."""
+def trackers(folder: Path, *, quiet: bool = False) -> list[Tracker]:
+    """What hears the events of a run: its files, the terminal (unless `quiet`), and the trackers of plugins."""
     files = [to_jsonl(folder / "events.jsonl"), epochs_to_jsonl(folder / "metrics.jsonl"), to_log(folder / "train.log")]
-    return [*files, Terminal(sys.stderr), *map(isolated, registry().trackers())]
+    terminal = [] if quiet else [Terminal(sys.stderr)]
+    return [*files, *terminal, *map(isolated, registry().trackers())]
 
 
 def to_log(path: Path) -> Tracker:

@@ -16,11 +16,11 @@ from headstart.located import OVERRIDE, Document, Key, override, read_document
 from headstart.options import Option, PartDescription, describe, options_model
 from headstart.place import PACKAGE
 from headstart.plans import PLANS, plan_model, plan_options
-from headstart.plugins import UnknownNameError, registry
+from headstart.plugins import UnknownNameError, nearest, registry
 from headstart.recipe import Part, Recipe, SplitPlan, TrainPlan
 from headstart.wording import key_hint, option_faults
 
-__all__ = ["check_recipe", "dump_recipe", "find_recipe", "load_recipe", "recipe_from_mapping"]
+__all__ = ["check_recipe", "dump_recipe", "find_recipe", "load_recipe", "read_recipe", "recipe_from_mapping"]
 
 PARTS: tuple[Kind, ...] = ("data", "backbone", "head", "strategy")  # in the order of a recipe
 SECTIONS = ("name", *PARTS, "split", "train", "baselines")
@@ -37,7 +37,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         MissingError: Nothing is wrong but that a plugin is missing or broken (exit code 4).
     """
     file = find_recipe(path)
-    check = _Check(_document(file, overrides), base=file.parent)
+    check = _Check(read_recipe(file, overrides), base=file.parent)
     return check.recipe(file=file, overrides=tuple(overrides))
 
 
@@ -63,9 +63,25 @@ def recipe_from_mapping(mapping: Mapping[str, Any]) -> Recipe:
 
 
 def find_recipe(path: str | Path) -> Path:
-    """The file of a recipe: the path where it exists, else the recipe of that name ("nlp/sentiment")."""
-    file = Path(path)
-    return file if file.exists() else registry().recipes().get(str(path), file)
+    """The file of a recipe: the path where it exists, else the recipe of that name ("nlp/sentiment").
+
+    Raises:
+        RecipeError: There is neither; the message holds the nearest name and the known ones.
+    """
+    known = registry().recipes() if not _exists(path) else {}
+    file = Path(path) if _exists(path) else known.get(str(path))
+    if file is None:
+        raise RecipeError(
+            [Problem("there is no such file, and no recipe of that name", str(path), hint=nearest(str(path), tuple(known)))]
+        )
+    return file
+
+
+def _exists(path: str | Path) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # too long for a name, say
+        return False
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -88,7 +104,12 @@ def dump_recipe(recipe: Recipe) -> str:
     return stream.getvalue()
 
 
-def _document(file: Path, overrides: Sequence[str]) -> Document:
+def read_recipe(file: Path, overrides: Sequence[str]) -> Document:
+    """The document of a recipe with its overrides set; faults are left in `problems`.
+
+    Raises:
+        RecipeError: The file is no YAML at all.
+    """
     document = read_document(file)
     for number, text in enumerate(overrides, start=1):
         try:

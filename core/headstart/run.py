@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import UsageError
+from headstart.errors import MissingError, RecipeError, UsageError
 from headstart.example import Example
 from headstart.files import read_json, write_json, write_text
 from headstart.head import Prediction
@@ -79,6 +79,14 @@ def environment() -> dict[str, Any]:
     }
 
 
+def plugin_versions() -> dict[str, str]:
+    """The plugins that work here: name -> distribution and version, or the name of the file that `--plugin` gave."""
+    from headstart.plugins import registry
+
+    sound = [record for record in registry().records if record.error is None]
+    return {record.name: record.title if record.version else Path(record.distribution).name for record in sound}
+
+
 def write_recipe(folder: Path, recipe: Recipe) -> None:
     """The recipe as it was given, comments kept, and resolved with every default and absolute path."""
     from headstart.recipe_file import dump_recipe
@@ -88,7 +96,7 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
     overrides = "".join(f"# --set {override}\n" for override in recipe.overrides)
     write_text(folder / "recipe.yaml", given + overrides)
     write_text(folder / "recipe.lock.yaml", resolved)
-    write_json(folder / "env.json", environment())
+    write_json(folder / "env.json", {**environment(), "plugins": plugin_versions()})
 
 
 @dataclass(frozen=True)
@@ -99,8 +107,30 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The resolved recipe."""
-        return Recipe.load(self.folder / "recipe.lock.yaml")
+        """The resolved recipe.
+
+        Raises:
+            MissingError: The run was made with a plugin that is not here. RecipeError: The lock file was changed.
+        """
+        try:
+            return Recipe.load(self.folder / "recipe.lock.yaml")
+        except RecipeError as error:
+            if absent := self._absent_plugins():
+                faults = "; ".join(problem.message for problem in error.problems)
+                raise MissingError(f"{self.folder}: {faults}; this run was made with {' and '.join(absent)}") from error
+            raise
+
+    def _absent_plugins(self) -> list[str]:
+        """What brings each plugin that the run was made with and that does not work here."""
+        path = self.folder / "env.json"
+        recorded: Mapping[str, str] = read_json(path).get("plugins", {}) if path.exists() else {}
+        absent = [(name, source) for name, source in recorded.items() if name not in plugin_versions()]
+        return [
+            f"the plugin '{name}': headstart --plugin {source} ..."
+            if source.endswith(".py")
+            else f"the plugin '{name}': pip install {source.partition(' ')[0]}"
+            for name, source in absent
+        ]
 
     @cached_property
     def metrics(self) -> Mapping[str, Any]:

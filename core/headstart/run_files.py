@@ -105,16 +105,18 @@ class RunFiles:
 
 
 def open_run(path: str | Path) -> RunFiles:
-    """The run at `path`: its folder, or a link such as `runs/latest`.
+    """The finished run at `path`: its folder, or a link such as `runs/latest`.
 
     Raises:
-        UsageError: There is no folder, or it holds no run.
+        UsageError: There is no folder, it holds no run, or the run did not finish.
     """
     folder = Path(path).resolve()
     if not folder.is_dir():
         raise UsageError(f"no run at '{path}'; {_known(Path(path).parent)}")
     if not any((folder / name).exists() for name in ("metrics.json", "predictions.parquet", "recipe.yaml")):
         raise UsageError(f"'{path}' holds no run (no metrics.json, predictions.parquet or recipe.yaml); {_known(folder)}")
+    if not (folder / "metrics.json").exists():
+        raise UsageError(f"'{path}': this run did not finish (no metrics.json); see its events.jsonl")
     return RunFiles(folder)
 
 

@@ -79,14 +79,19 @@ def _labels(examples: Sequence[Example], target: Target) -> list[Finding]:
         return [Finding(f"The labels are numbers from {low:g} to {high:g}, half of them up to {middle:g}.")]
     counts = label_counts(examples, target)
     if target.kind != "class" or not counts:
-        return [Finding(f"There are {len(counts)} labels: {_listed(counts, len(examples))}.")] if counts else []
+        return [_numbered(counts, len(examples))] if counts else []
     total = sum(counts.values())
     most = max(counts, key=lambda label: counts[label])
     return [
-        Finding(f"There are {len(counts)} labels: {_listed(counts, total)}."),
+        _numbered(counts, total),
         Finding(f"Always saying '{most}' would be right for {counts[most] / total:.1%}: a model must beat that."),
         *_imbalance(counts),
     ]
+
+
+def _numbered(counts: Mapping[str, int], total: int) -> Finding:
+    number = "There is 1 label" if len(counts) == 1 else f"There are {len(counts)} labels"
+    return Finding(f"{number}: {_listed(counts, total)}.")
 
 
 def _listed(counts: Mapping[str, int], total: int) -> str:
@@ -124,4 +129,6 @@ def _lengths(examples: Sequence[Example]) -> list[Finding]:
     if not words:
         return []
     low, middle, most, high = (round(value) for value in np.quantile(words, (0, 0.5, 0.95, 1)))
+    if low == high:
+        return [Finding(f"Each text has {low:,} {'word' if low == 1 else 'words'}.")]
     return [Finding(f"The texts have {low:,} to {high:,} words, half of them up to {middle:,} and 95 of 100 up to {most:,}.")]

@@ -72,9 +72,9 @@ def read_table(
     Raises:
         DataError: The file is missing, empty, of another kind, or broken; the message names file and line.
     """
-    suffix = format_of(path)
     if path.is_dir():
         raise DataError(f"{path}: is a folder; name one of its files")
+    suffix = format_of(path)
     if suffix in PARQUET:
         return _read_parquet(path)
     text, found = decode(read_bytes(path), source=str(path), encoding=encoding)
@@ -105,7 +105,9 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
     return f"{hint}columns: {', '.join(names)}"
 
 
-def _read_delimited(text: str, source: str, facts: dict[str, Any], separator: str | None, columns: Sequence[str] | None) -> Sheet:
+def _read_delimited(
+    text: str, source: str, facts: dict[str, Any], separator: str | None, columns: Sequence[str] | None
+) -> Sheet:
     found = read_delimited(text, source=source, separator=separator, header=columns)
     facts |= {"separator": NAMES.get(found.separator, found.separator), "rows": len(found.rows)}
     if not found.is_quoted:

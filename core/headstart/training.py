@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headstart.data import Data
+from headstart.errors import UsageError
 from headstart.example import Example
 from headstart.feed import Feed, LiveFeed, StoredFeed
-from headstart.freezing import is_backbone_frozen, train_only
+from headstart.freezing import is_backbone_frozen, train_only, trains_batchnorm
 from headstart.head import Prediction
 from headstart.ledger import Chosen, Ledger
 from headstart.loop import Best, Training, predict, run_phase, validate
@@ -100,6 +101,7 @@ def train(training: Training, feeds: Feeds) -> Ledger:
     loses a little before it gains.
 
     Raises:
+        UsageError: A BatchNorm trains on batches of one example.
         FreezingError: A frozen tensor moved.
         TrainingError: The loss is not finite.
     """
@@ -109,6 +111,7 @@ def train(training: Training, feeds: Feeds) -> Ledger:
     for phase in training.strategy.phases(model):
         chosen, best = model.select(phase.groups), Best()
         train_only(model, [name for group in chosen for name in group])
+        check_batches(training, phase)
         training.tell("phase", phase=phase.name, epochs=phase.epochs, trainable=_trainable(chosen), groups=len(chosen))
         ledger.open(phase, chosen)
         for kept in (best, overall):
@@ -128,6 +131,21 @@ def train(training: Training, feeds: Feeds) -> Ledger:
             feeds.forget()  # the backbone may be that of an earlier phase again
     train_only(model, ())
     return ledger
+
+
+def check_batches(training: Training, phase: Phase) -> None:
+    """Torch stops at a single example with an error that names no option, or learns statistics of nothing.
+
+    Raises:
+        UsageError: A BatchNorm trains on single examples.
+    """
+    plan = training.plan
+    name = "batch_size" if plan.batch_size < 2 else "micro_batch"
+    if (plan.batch_size < 2 or plan.micro_batch == 1) and trains_batchnorm(training.model):
+        raise UsageError(
+            f"train.{name} is 1; it must be at least 2, as a BatchNorm trains in phase '{phase.name}' and takes its mean and "
+            "variance over a batch"
+        )
 
 
 def answers(training: Training, feeds: Feeds, split: str) -> list[Prediction]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headstart.errors import DataError
+from headstart.errors import DataError, UsageError
 from headstart.example import Example, Target
 from headstart.quotas import largest_remainder
 from headstart.tables import Cell, Sheet
@@ -175,7 +175,7 @@ class Reader:
             kept = [is_kept and (value.strip() if isinstance(value, str) else value) in wanted for is_kept, value in pairs]
         if not any(kept):
             raise DataError(
-                f"{sheet.source}: no row is left by where {dict(self.columns.where)}; {_seen(sheet, self.columns.where)}"
+                f"{sheet.source}: no row is left by where {_listed(self.columns.where)}; {_seen(sheet, self.columns.where)}"
             )
         self.dropped["not in where"] += kept.count(False)
         return kept
@@ -244,6 +244,10 @@ def _plain(value: Cell) -> str | None:
     return (text.strip() or None) if text is not None else None
 
 
+def _listed(where: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{name}: {', '.join(values) or 'nothing'}" for name, values in where.items())
+
+
 def _seen(sheet: Sheet, where: Mapping[str, Sequence[str]]) -> str:
     tops = (f"{name}: {', '.join(str(value) for value in list(dict.fromkeys(sheet.columns[name]))[:6])}" for name in where)
     return "seen: " + "; ".join(tops)
@@ -276,6 +280,16 @@ def target_of(examples: Sequence[Example], kind: LabelKind, positive: str | None
 
 def _as_set(target: Any) -> tuple[str, ...]:
     return target if isinstance(target, tuple) else (target,)
+
+
+def check_rows(rows: int | None) -> None:
+    """Called as a data part is made, so that nothing is read in vain.
+
+    Raises:
+        UsageError: `rows` is no number of rows to keep.
+    """
+    if rows is not None and rows < 1:
+        raise UsageError(f"the data's option rows is {rows}; it must be at least 1, or null for all of them")
 
 
 def subset(examples: Sequence[Example], rows: int, seed: int) -> list[Example]:

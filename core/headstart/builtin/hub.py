@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from headstart.builtin.columns import Columns, columns_of
+from headstart.builtin.columns import Columns, check_rows, columns_of
 from headstart.builtin.table import TextRows
 from headstart.errors import DataError, MissingError, UsageError
 from headstart.place import PACKAGE, Place, locate
@@ -72,6 +72,7 @@ class Hub(TextRows):
         rows: int | None = None,
         seed: int = 0,
     ) -> None:
+        check_rows(rows)
         self.dataset, self.revision, self.config, self.splits = dataset, revision, config, splits
         self.columns = Columns(
             kind=kind,

@@ -13,6 +13,7 @@ from headstart.builtin.columns import (
     TEXT_NAMES,
     Columns,
     Reader,
+    check_rows,
     columns_of,
     guess,
     guess_open,
@@ -110,7 +111,8 @@ class TextRows(Data):
         reader = Reader(self._columns_for(sheet))
         examples = reader.examples(sheet, training=False)
         if reader.dropped["empty text"]:
-            log.warning("%s: left out %d rows with an empty text", path, reader.dropped["empty text"])
+            count = reader.dropped["empty text"]
+            log.warning("%s: left out %s with an empty text", path, "1 row" if count == 1 else f"{count:,} rows")
         if not examples:
             raise DataError(f"{path}: no row has a text")
         return examples
@@ -185,6 +187,7 @@ class Table(TextRows):
         encoding: str | None = None,
         separator: str | None = None,
     ) -> None:
+        check_rows(rows)
         self.places = {"train": path, "val": val, "test": test}
         self.columns = Columns(
             kind=kind, label=label, label_separator=label_separator, group=group, time=time, id=id, split=split,

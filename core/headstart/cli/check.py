@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from headstart.data_check import DataReport
     from headstart.recipe import Recipe
 
 
@@ -28,15 +31,13 @@ def check(
     """
     if recipe_only and data_only:
         raise click.UsageError("--recipe-only and --data-only exclude each other")
-    checked = _checked_recipe(ctx, recipe, overrides, is_json=is_json)
+    with _problems_as_json(ctx, is_json=is_json):
+        checked, report = _checked(recipe, overrides, is_with_data=not recipe_only)
     if not is_json and not data_only:
         click.echo(f"{checked.file}: sound: {_parts(checked)}")
-    if recipe_only:
+    if report is None:
         _print_json({"recipe": {"problems": []}}, is_json=is_json)
         return
-    from headstart.data_check import check_data
-
-    report = check_data(checked, tokens=True)
     _print_json({"recipe": {"problems": []}, "data": report.as_json()}, is_json=is_json)
     if not is_json:
         click.echo("\n".join(report.lines()))
@@ -44,17 +45,29 @@ def check(
         ctx.exit(3)
 
 
-def _checked_recipe(ctx: click.Context, recipe: str, overrides: tuple[str, ...], *, is_json: bool) -> Recipe:
-    from headstart.errors import RecipeError
+def _checked(recipe: str, overrides: tuple[str, ...], *, is_with_data: bool) -> tuple[Recipe, DataReport | None]:
+    """The recipe, and what its data look like; its parts are made only where the data are read, since that imports torch."""
     from headstart.recipe_file import load_recipe
 
+    checked = load_recipe(recipe, overrides)
+    if not is_with_data:
+        return checked, None
+    from headstart.data_check import check_data
+
+    return checked, check_data(checked, tokens=True)
+
+
+@contextmanager
+def _problems_as_json(ctx: click.Context, *, is_json: bool) -> Iterator[None]:
+    from headstart.errors import RecipeError
+
     try:
-        return load_recipe(recipe, overrides)
+        yield
     except RecipeError as error:
         if not is_json:
             raise
         _print_json({"recipe": {"problems": [asdict(problem) for problem in error.problems]}}, is_json=True)
-        return ctx.exit(error.exit_code)
+        ctx.exit(error.exit_code)
 
 
 def _parts(recipe: Recipe) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import click
 
 from headstart.components import KINDS, Component
 
+CACHES = {"HF_HOME": "huggingface", "TORCH_HOME": "torch"}  # variable -> folder under ~/.cache where it is not set
 VARIABLES = (
     "HEADSTART_HOME",
     "HEADSTART_OFFLINE",
@@ -33,7 +35,7 @@ def doctor(*, as_json: bool) -> None:
 
 
 def examine() -> dict[str, Any]:
-    """Versions, plugins, device, precision, default weights and environment variables."""
+    """Versions, plugins, device, precision, caches of downloads and environment variables."""
     from headstart.device import choose
     from headstart.plugins import registry
     from headstart.recipe import TrainPlan
@@ -46,6 +48,7 @@ def examine() -> dict[str, Any]:
         "precision": "bf16" if compute.bf16 else "float32",
         "plugins": {record.name: record.error or "ok" for record in registry().records},
         "missing": {component.name: missing for component in _components() if (missing := _missing(component))},
+        "caches": {name: _cache(name, folder) for name, folder in CACHES.items()},
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
 
@@ -56,7 +59,25 @@ def _lines(findings: dict[str, Any]) -> list[str]:
     lines.append(f"would compute on {findings['cuda'] or findings['device']} in {findings['precision']}")
     lines += [f"plugin {name}: {state}" for name, state in findings["plugins"].items()]
     lines += [f"{name} needs: pip install {' '.join(missing)}" for name, missing in findings["missing"].items()]
+    lines += [f"cache {name}: {cache['folder']}, {_size(cache['megabytes'])}" for name, cache in findings["caches"].items()]
     return lines + [f"{name}={value}" for name, value in findings["variables"].items()]
+
+
+def _cache(variable: str, folder: str) -> dict[str, Any]:
+    """Where a library keeps what it downloads, and how much; None = there is no such folder yet.
+
+    Links are not counted: the hub's cache holds each file once and links to it.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = Path(os.environ.get(variable) or base / folder).expanduser()
+    files = (Path(place) / name for place, _, names in os.walk(path) for name in names)
+    total = sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink())
+    shown = f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
+    return {"folder": shown, "megabytes": round(total / 1e6, 1) if path.is_dir() else None}
+
+
+def _size(megabytes: float | None) -> str:
+    return "not there yet" if megabytes is None else f"{megabytes:,.1f} MB"
 
 
 def _components() -> list[Component]:

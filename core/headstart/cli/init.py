@@ -28,13 +28,15 @@ def init(data: str, *, output: Path, text: str | None, label: str | None, group:
     stdout.
     """
     from headstart.errors import UsageError
+    from headstart.files import writing
     from headstart.place import locate
 
     if output.exists() and not force:
         raise UsageError(f"{output} exists; name another file with -o, or write over it with --force")
     content = _pictures(data, output) if locate(data).is_dir() else _table(data, output, text=text, label=label, group=group)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(_with_schema(output, force=force) + content if schema else content, encoding="utf-8")
+    with writing(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(_with_schema(output, force=force) + content if schema else content, encoding="utf-8")
     click.echo(str(output))
 
 

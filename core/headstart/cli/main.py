@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("headstart.cli.recipes:schema", "Print the JSON Schema of recipes, for completion in editors."),
     "cp": ("headstart.cli.recipes:cp", "Copy a recipe here, to change it."),
 }
+PLUGIN_FLAGS = "headstart.plugin_flags"  # key of click's `meta`: the files that --plugin named, as they were typed
 OFFLINE = ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
 
@@ -79,6 +80,7 @@ def _plugin_commands() -> dict[str, click.Command]:
 
 def _add_plugins(ctx: click.Context, parameter: click.Parameter, files: tuple[Path, ...]) -> None:
     given = [*filter(None, [os.environ.get("HEADSTART_PLUGIN_FILES")]), *(str(file.resolve()) for file in files)]
+    ctx.meta[PLUGIN_FLAGS] = files
     if files:
         os.environ["HEADSTART_PLUGIN_FILES"] = os.pathsep.join(given)
 
@@ -122,10 +124,17 @@ def execute(args: Sequence[str]) -> int:
         _print(args, error, str(error) if isinstance(error, RecipeError) else f"error: {error}")
         return error.exit_code
     except Exception as error:
-        message = f"error: {type(error).__name__}: {error}\nthis is a fault of headstart; run again with --debug to see where"
-        _print(args, error, message)
+        _print(args, error, "\n".join([_unexpected(error), *getattr(error, "__notes__", ())]))
         return 1
     return result if isinstance(result, int) else 0  # the code that a command gave to `ctx.exit`
+
+
+def _unexpected(error: Exception) -> str:
+    """What is said of an error that nobody raised on purpose; a full disk or a denied file is no fault of headstart."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"error: {place}{error.strerror}; run again with --debug to see where"
+    return f"error: {type(error).__name__}: {error}\nthis is a fault of headstart; run again with --debug to see where"
 
 
 def _print(args: Sequence[str], error: Exception, message: str) -> None:

@@ -15,13 +15,15 @@ def schema(output: Path | None) -> None:
 
     An editor completes and checks with it where the recipe's first line is: # yaml-language-server: $schema=recipe.schema.json
     """
+    from headstart.files import writing
     from headstart.schema import recipe_schema
 
     text = json.dumps(recipe_schema(), indent=1)
     if output is None:
         click.echo(text)
         return
-    output.write_text(f"{text}\n", encoding="utf-8")
+    with writing(output):
+        output.write_text(f"{text}\n", encoding="utf-8")
     click.echo(f"{output}: put '# yaml-language-server: $schema={output}' on the first line of a recipe", err=True)
 
 
@@ -35,6 +37,7 @@ def cp(recipe: str, target: Path, force: bool) -> None:
     Relative places in it are changed so that they lead to the same files.
     """
     from headstart.errors import UsageError
+    from headstart.files import writing
     from headstart.recipe_copy import copied_text
     from headstart.recipe_file import find_recipe
 
@@ -43,6 +46,7 @@ def cp(recipe: str, target: Path, force: bool) -> None:
     if path.exists() and not force:
         raise UsageError(f"{path} exists; name another target, or write over it with --force")
     text = copied_text(source, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     click.echo(str(path))

@@ -19,7 +19,11 @@ def report(run: Path, is_opened: bool) -> None:
     path = write_report(open_run(run).folder)
     click.echo(str(path))
     if is_opened:
-        click.launch(path.as_uri())
+        import webbrowser
+
+        # click.launch would ask xdg-open, which prints a line for each browser that it does not find
+        if not webbrowser.open(path.as_uri()):
+            click.echo("no browser was found; open the page yourself", err=True)
 
 
 @click.command()

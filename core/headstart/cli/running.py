@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
+from types import FrameType
 from typing import Any
 
 import click
+
+from headstart.cli.main import PLUGIN_FLAGS
 
 
 @click.command()
@@ -26,15 +33,16 @@ def run(recipe: Path, overrides: tuple[str, ...], out: Path, fail_under: float |
     from headstart.fit import fit
     from headstart.recipe import Recipe
 
+    context = click.get_current_context()
     try:
-        finished = fit(Recipe.load(recipe, overrides), out)
+        with stopping_in_order():
+            finished = fit(Recipe.load(recipe, overrides), out)
     except KeyboardInterrupt as stop:
         click.echo(str(stop) or "interrupted before anything was written", err=True)
-        click.get_current_context().exit(130)
+        context.exit(stop.exit_code if isinstance(stop, Terminated) else 130)
     metrics = finished.metrics
-    click.echo(
-        json.dumps({"run": str(finished.folder), **metrics}) if as_json else "\n".join(summary(finished.folder, metrics))
-    )
+    lines = summary(finished.folder, metrics, plugins=context.meta.get(PLUGIN_FLAGS, ()))
+    click.echo(json.dumps({"run": str(finished.folder), **metrics}) if as_json else "\n".join(lines))
     score = metrics.get("test", {}).get(metrics["selected_by"], {}).get("value")
     if fail_under is not None and score is None:
         raise QualityGateError("--fail-under compares the main test score, but this run has none; set split.test")
@@ -51,6 +59,7 @@ def run(recipe: Path, overrides: tuple[str, ...], out: Path, fail_under: float |
 def predict(run: Path, file: Path, output: Path | None) -> None:
     """Predict every example of FILE with RUN: names of classes and probabilities; to stdout as JSON lines without -o."""
     from headstart.build import make_data
+    from headstart.files import writing
     from headstart.predictions import write_table
     from headstart.run import load
 
@@ -70,7 +79,8 @@ def predict(run: Path, file: Path, output: Path | None) -> None:
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
     else:
-        write_table(rows, output)
+        with writing(output):
+            write_table(rows, output)
         click.echo(f"{len(rows)} predictions in {output}")
 
 
@@ -104,22 +114,57 @@ def _check_places(source: Path, output: Path | None = None) -> None:
         raise UsageError(f"cannot write '{output}': there is no folder '{output.parent}'; make it first")
 
 
-def summary(folder: Path, metrics: Mapping[str, Any]) -> list[str]:
-    """The result of a run in a few lines for people."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, on the way of Ctrl-C: what is open is closed and the log says how the run ended."""
+
+    exit_code = 128 + signal.SIGTERM
+
+
+@contextmanager
+def stopping_in_order() -> Iterator[None]:
+    """Inside, the first SIGTERM (of `kill`, of a batch system) raises `Terminated`; a second one ends the process at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated("stopped by SIGTERM")
+
+    if threading.current_thread() is not threading.main_thread():  # handlers belong to the main thread
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def summary(folder: Path, metrics: Mapping[str, Any], *, plugins: Sequence[Path] = ()) -> list[str]:
+    """The result of a run in a few lines for people; `plugins` are the files that the next command needs, too."""
     main = metrics["selected_by"]
-    scores = metrics.get("test", {})
-    lines = [f"test (n={metrics['n']['test']})", *score_lines(scores)]
+    lines = _result_lines(metrics)
     for name, scores in metrics["baselines"].items():
         if main in scores:
             difference = metrics["differences"].get(name, {}).get(main)
             against = f"; run minus baseline {interval(difference)}" if difference else ""
             lines.append(f"baseline {name}: {main} {interval(scores[main])}{against}")
-    return [*lines, f"report  {folder / 'report.html'}", f"next    headstart predict {folder} NEW_FILE -o labelled.csv"]
+    command = " ".join(["headstart", *(f"--plugin {quote(str(file))}" for file in plugins), "predict", quote(str(folder))])
+    return [*lines, f"report  {folder / 'report.html'}", f"next    {command} NEW_FILE -o labelled.csv"]
+
+
+def _result_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """The scores of the test, or of the validation where nothing was held out for a test."""
+    if metrics["n"]["test"]:
+        return [f"test (n={metrics['n']['test']})", *score_lines(metrics["test"])]
+    if metrics["n"]["val"]:
+        said = f"there is no test part; validation (n={metrics['n']['val']}), which also chose the best epoch"
+        return [said, *score_lines(metrics["val"])]
+    return ["there is neither a test nor a validation part: nothing says how good this model is"]
 
 
 def score_lines(scores: Mapping[str, Any]) -> list[str]:
-    """One aligned line per score."""
-    return [f"  {name:<18} {interval(score)}" for name, score in scores.items()]
+    """One line per score, the values below each other."""
+    width = max(map(len, scores), default=0)
+    return [f"  {name:<{width}}  {interval(score)}" for name, score in scores.items()]
 
 
 def interval(score: Mapping[str, Any]) -> str:

@@ -17,9 +17,8 @@ Rows = list[dict[str, Any]]
 
 
 def last_round(epochs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Epochs of the last model that was trained: with cross-validation, steps begin anew with each fold."""
-    start = max((i for i in range(1, len(epochs)) if epochs[i]["step"] < epochs[i - 1]["step"]), default=0)
-    return list(epochs[start:])
+    """Epochs of the last model that was trained: with cross-validation, each fold's say which one they are of."""
+    return [epoch for epoch in epochs if epoch.get("fold") == epochs[-1].get("fold")]
 
 
 def learning_curves(evidence: Evidence) -> Figure | None:

@@ -34,6 +34,8 @@ MODEL_NAMES = {
     "mean": "mean of the training values",
     "tfidf-logistic": "TF-IDF + logistic regression",
     "tfidf-ridge": "TF-IDF + ridge regression",
+    "histogram-logistic": "colour histogram + logistic regression",
+    "histogram-ridge": "colour histogram + ridge regression",
 }
 IN_POINTS = frozenset(
     {"accuracy", "macro_f1", "micro_f1", "balanced_accuracy", "auroc", "average_precision", "mean_average_precision"}
