@@ -110,7 +110,7 @@ def run_phase(
             step += 1
             training.tell("step", phase=phase.name, step=step, steps=len(rates))
         figures = validate(training, val)
-        score = _selecting(figures, otherwise=first_step + step)
+        score = _selecting({} if training.plan.keep == "last" else figures, otherwise=first_step + step)
         is_best = best.consider(score, figures.get("loss", 0.0), epoch, training.model)
         training.tell(
             "epoch",

@@ -58,6 +58,8 @@ class TrainPlan:
         device: "auto" = cuda where there is one, else cpu.
         precision: "auto" = bf16 where the hardware computes it natively, else float32.
         store: "auto" and "memory" compute frozen backbones once; "off" recomputes them each epoch.
+        keep: "best" = the weights of the epoch with the best selecting score on validation, over all phases; "last" = those
+            of the last epoch, better where validation is so small that the best epoch is best by luck.
         exact: One example per forward pass of a frozen backbone, so that stored and live features are equal to the bit.
     """
 
@@ -68,6 +70,7 @@ class TrainPlan:
     device: str = "auto"
     precision: Literal["auto", "float32", "bf16"] = "auto"
     store: Literal["auto", "memory", "off"] = "auto"
+    keep: Literal["best", "last"] = "best"
     exact: bool = False
 
 

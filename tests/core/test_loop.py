@@ -240,3 +240,12 @@ def test_what_was_stored_is_computed_again_once_the_backbone_has_trained(run: Ca
     done = run(Phases(Phase("a", 2, (head,)), Phase("b", 1, (backbone,)), Phase("c", 2, (head,))))
     assert [entry["stored"] for entry in done.ledger.entries] == [["pooled"], [], ["pooled"]]
     assert done.feeds.passes == {"train": 3 * 28, "val": 3 * 12}
+
+
+def test_keep_last_takes_the_last_epoch_where_keep_best_takes_an_earlier_one(run: Callable[..., Trained]) -> None:
+    strategy = Phases(Phase("p", 6, (Group(("head", "backbone"), 0.3),), "constant"))
+    best, last = run(strategy), run(strategy, keep="last")
+    assert best.ledger.entries[0]["best_epoch"] < 6, "the test needs a training that gets worse"
+    assert equal(best.model.state(), best.states[best.ledger.entries[0]["best_epoch"] - 1])
+    assert equal(last.model.state(), last.states[-1])
+    assert equal(best.states[-1], last.states[-1])
