@@ -42,6 +42,12 @@ def headstart_strategies() -> Iterator[Component]:
     yield Component("probe", f"{home}:Probe", "the backbone stays frozen; only the head learns, on features computed once")
     yield Component("full", f"{home}:Full", "everything trains, with rates that may decay with depth")
     yield Component("gradual", f"{home}:Gradual", "the head first, then stage by stage from the top; Howard & Ruder 2018")
+    part = "headstart.builtin.strategies_partial"
+    yield Component("probe-then-full", f"{part}:ProbeThenFull", "LP-FT: the head first, then everything; Kumar et al. 2022")
+    yield Component("last-stages", f"{part}:LastStages", "the head and the last stages; what lies below is replayed")
+    yield Component("norm-only", f"{part}:NormOnly", "the head and the normalisation layers; Frankle et al. 2021")
+    yield Component("bitfit", f"{part}:BitFit", "the head and the biases; Ben Zaken et al. 2022")
+    yield Component("l2-sp", f"{part}:L2SP", "everything, drawn back to where it started; Li et al. 2018")
 
 
 @hookimpl
