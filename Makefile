@@ -17,7 +17,7 @@ setup: $(READY)
 $(READY): $(DESCRIPTIONS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
-		--editable '.[dev]' --editable 'plugins/nlp[demo]' --editable plugins/vision --editable plugins/healthcare
+		--editable '.[dev]' --editable 'plugins/nlp[demo]' --editable 'plugins/vision[demo]' --editable plugins/healthcare
 	touch $@
 
 demo: $(READY)

@@ -220,7 +220,8 @@ def _stop(found: Audit) -> str:
         f"{len(found.found)} leaks between splits ({', '.join(counts)}): what the model is tested on, it was trained on\n"
         f"{shown}{more}\n"
         "correct the data, or write in the recipe:\n"
-        "  split: {leaks: move}    # all that belong together into one split; or drop: out of the earlier ones, the test stays whole\n"
+        "  split: {leaks: move}    # all that belong together into one split\n"
+        "  split: {leaks: drop}    # out of the earlier ones, the test stays whole\n"
         f"{_advice(found)}"
     ).rstrip()
 

@@ -197,8 +197,8 @@ def _frequent(examples: Sequence[Example], target: Target, source: str, column: 
     frequent = [label for label, count in counts.items() if count >= LEAST]
     if not frequent:
         raise DataError(
-            f"{source}: each of the {len(counts)} labels in the column '{column}' has fewer than {LEAST} examples; a label needs "
-            f"at least {LEAST}, to stand in train, val and test; add rows, or name another column with --label COLUMN"
+            f"{source}: each of the {len(counts)} labels in the column '{column}' has fewer than {LEAST} examples; a label "
+            f"needs at least {LEAST} examples, to stand in train, val and test; or name another column with --label COLUMN"
         )
     return frequent
 

@@ -15,7 +15,7 @@ from headstart.freezing import is_backbone_frozen
 from headstart.model import Model
 from headstart.order import frozen_batches, rng
 
-PASS_EXAMPLES = 256  # at most, per batch where nothing is learnt
+PASS_EXAMPLES = 256  # at most, per batch of texts where nothing is learnt
 
 
 class Feed(Protocol):
@@ -103,7 +103,7 @@ class StoredFeed:
         self.sizes: Sequence[int] = live.sizes
         self.compute = compute
         rows: list[dict[str, torch.Tensor] | None] = [None] * len(live.examples)
-        for indices in frozen_batches(live.sizes, compute.pass_tokens, PASS_EXAMPLES):
+        for indices in pass_batches(live.sizes, compute):
             for index, row in zip(indices, unbatch(live.batch(indices), ports), strict=True):
                 rows[index] = row
         self._rows = [row for row in rows if row is not None]
@@ -123,6 +123,12 @@ class StoredFeed:
         if not self._rows or any(len(found) > 1 for found in shapes.values()):
             return None
         return collate(self._rows, self.compute.device)
+
+
+def pass_batches(sizes: Sequence[int], compute: Compute) -> list[list[int]]:
+    """Batches of indices for a pass that learns nothing."""
+    limit = PASS_EXAMPLES if len(set(sizes)) > 1 else compute.pass_examples
+    return frozen_batches(sizes, compute.pass_tokens, limit)
 
 
 def measure(model: Model, examples: Sequence[Example]) -> list[int]:

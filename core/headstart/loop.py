@@ -15,12 +15,12 @@ from headstart.device import Compute
 from headstart.errors import TrainingError
 from headstart.events import Tell
 from headstart.example import Example
-from headstart.feed import PASS_EXAMPLES, Feed
+from headstart.feed import Feed, pass_batches
 from headstart.freezing import set_modes
 from headstart.head import Prediction
 from headstart.ledger import Chosen
 from headstart.model import HEAD, Model
-from headstart.order import batch_count, frozen_batches, micro_batches, seed_of, training_batches
+from headstart.order import batch_count, micro_batches, seed_of, training_batches
 from headstart.phases import Group, Phase
 from headstart.recipe import TrainPlan
 from headstart.schedule import factors
@@ -143,7 +143,7 @@ def validate(training: Training, feed: Feed | None) -> dict[str, float]:
     answers: dict[int, Prediction] = {}
     model.eval()
     with torch.no_grad():
-        for indices in frozen_batches(feed.sizes, feed.compute.pass_tokens, PASS_EXAMPLES):
+        for indices in pass_batches(feed.sizes, feed.compute):
             features, targets = feed.batch(indices), [feed.examples[index].target for index in indices]
             if model.head.by_gradient:
                 loss = torch.stack(list(model.head.loss(features, targets).values())).sum()
@@ -158,7 +158,7 @@ def predict(model: Model, feed: Feed) -> list[Prediction]:
     answers: dict[int, Prediction] = {}
     model.eval()
     with torch.no_grad():
-        for indices in frozen_batches(feed.sizes, feed.compute.pass_tokens, PASS_EXAMPLES):
+        for indices in pass_batches(feed.sizes, feed.compute):
             answers.update(zip(indices, model.head.predict(feed.batch(indices)), strict=True))
     return [answers[index] for index in range(len(feed.examples))]
 

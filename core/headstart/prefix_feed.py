@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from headstart.features import Features
-from headstart.feed import PASS_EXAMPLES, LiveFeed
-from headstart.order import frozen_batches
+from headstart.feed import LiveFeed, pass_batches
 from headstart.prefix import Pattern, Prefix, Row, Seen, watching
 
 MEMORY_SHARE = 0.4  # of the free memory, at most, for one split's prefix; the rest is for training
@@ -55,7 +54,8 @@ def store_prefix(live: LiveFeed, prefix: Prefix) -> PrefixFeed | str:
         if pattern is None:
             return why_not
         rows: dict[int, Row] = {}
-        for indices in frozen_batches(live.sizes, live.compute.pass_tokens, 1 if live.exact else PASS_EXAMPLES):
+        singly = [[index] for index in range(len(live.examples))]
+        for indices in singly if live.exact else pass_batches(live.sizes, live.compute):
             _, seen = _watched(live, prefix, indices)
             rows.update(zip(indices, pattern.rows(seen, _lengths(live, indices)), strict=True))
     return PrefixFeed(live, pattern, rows)

@@ -95,10 +95,11 @@ def _live(event: Mapping[str, Any]) -> str:
 
 
 def _epoch(event: Mapping[str, Any]) -> str:
-    figures = " · ".join(f"val {name} {value:.4f}" for name, value in list(event["val"].items())[:3])
-    loss = "" if event["train_loss"] is None else f"loss {event['train_loss']:.4f} · "
-    best = " · best" if event["best"] else ""
-    return f"  {event['phase']} {event['epoch']}/{event['epochs']}  {loss}{figures} · {event['seconds']:.1f} s{best}"
+    figures = [f"val {name} {value:.4f}" for name, value in list(event["val"].items())[:3]]
+    loss = [] if event["train_loss"] is None else [f"loss {event['train_loss']:.4f}"]
+    best = ["best"] if event["best"] and event["val"] else []
+    parts = " · ".join([*loss, *figures, f"{event['seconds']:.1f} s", *best])
+    return f"  {event['phase']} {event['epoch']}/{event['epochs']}  {parts}"
 
 
 _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {

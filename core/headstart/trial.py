@@ -1,4 +1,4 @@
-"""Trial: making a recipe's parts before anything trains, so that an option which a part itself refuses is found at its place."""
+"""Trial: making a recipe's parts before anything trains, so that an option that a part refuses is found at its place."""
 
 from __future__ import annotations
 

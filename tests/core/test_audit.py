@@ -148,6 +148,7 @@ def test_error_stops_with_the_ids_and_the_lines_that_mend_it() -> None:
     with pytest.raises(DataError, match="identical in train and test: e0, e2, e4") as caught:
         settle(LEAKING, SPLIT, audit(LEAKING, SPLIT), "error")
     assert "split: {leaks: move}" in str(caught.value)
+    assert "split: {leaks: drop}    # out of the earlier ones, the test stays whole" in str(caught.value)
     assert caught.value.exit_code == 3
 
 

@@ -163,6 +163,8 @@ def command_of(tmp_path: Path, body: str) -> str:
         ("from headstart.errors import QualityGateError; raise QualityGateError('0.5 < 0.9')", 5, "0.5 < 0.9"),
         ("raise KeyboardInterrupt", 130, "interrupted"),
         ("raise ZeroDivisionError('by zero')", 1, "this is a fault of headstart; run again with --debug"),
+        ("raise OSError(28, 'No space left on device', 'x.bin')", 1, "error: x.bin: No space left on device; run again"),
+        ("e = ValueError('odd'); e.add_note('see the log'); raise e", 1, "--debug to see where\nsee the log"),
         ("click.get_current_context().exit(7)", 7, ""),
     ],
 )
@@ -217,3 +219,17 @@ def test_every_public_name_can_be_imported():
     assert [name for name in headstart.__all__ if getattr(headstart, name, None) is None] == []
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = headstart.Nothing
+
+
+@pytest.mark.parametrize("args", [("schema", "-o", "/proc/s.json"), ("cp", "nlp/sentiment-probe", "/proc/")])
+def test_what_cannot_be_written_is_one_sentence_and_exit_2(args):
+    code, out, errors, _ = start(*args)
+    assert (code, out) == (2, "")
+    assert "error: cannot write '/proc/" in errors
+    assert "fault of headstart" not in errors
+
+
+def test_copying_a_misspelt_recipe_is_answered_with_the_nearest_name(tmp_path):
+    code, _, errors, _ = start("cp", "nlp/sentiment-prob", str(tmp_path))
+    assert code == 2
+    assert "did you mean 'nlp/sentiment-probe'? known: " in errors

@@ -120,3 +120,10 @@ def test_the_command_prints_lines_or_one_json_document(tmp_path):
     document = json.loads(CliRunner().invoke(compare_command, [str(a), str(b), "--json"]).output)
     assert document["scores"]["accuracy"]["difference"]["value"] == 0.25
     assert document["recipe"] == {"strategy.epochs": [3, 5]}
+
+
+def test_a_run_that_did_not_finish_is_named_as_one(tmp_path):
+    a, b = make_run(tmp_path / "a", [True] * 4), make_run(tmp_path / "b", [True] * 4)
+    (b / "metrics.json").unlink()
+    with pytest.raises(UsageError, match=r"/b': this run did not finish \(no metrics\.json\)"):
+        compare(a, b)

@@ -119,6 +119,7 @@ def test_tokens_that_the_backbone_cuts_are_counted_on_request(tmp_path: Path) ->
         "from headstart.components import Component\n"
         "from headstart.hookspecs import hookimpl\n"
         "class Short:\n"
+        "    ports = {'pooled': 4}\n"
         "    def __init__(self, *, room: int = 2):\n"
         "        self.room = room\n"
         "    def lost_tokens(self, texts):\n"
@@ -137,3 +138,26 @@ def test_tokens_that_the_backbone_cuts_are_counted_on_request(tmp_path: Path) ->
         lines = check_data(recipe, tokens=True).lines()
         assert not any("lose tokens" in line for line in check_data(recipe).lines())
     assert any("30 texts (75.0%) lose tokens, half of them more than 2" in line for line in lines)
+
+
+@pytest.mark.parametrize("missing", ["rows", "none"])
+def test_an_absent_relative_file_is_told_with_every_folder_that_was_looked_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    (tmp_path / "recipes").mkdir()
+    recipe = tmp_path / "recipes" / "recipe.yaml"
+    recipe.write_text(f"data: {{use: table, path: {missing}.csv}}\nbackbone: nlp/encoder\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    [line] = check_data(Recipe.load(recipe)).lines()
+    assert f"looked from {tmp_path}); nor is it in the recipe's folder, {tmp_path / 'recipes'}" in line
+    [line] = check_data(Recipe.load(recipe, [f"data.path={missing}.csv"])).lines()
+    assert "recipe's folder" not in line  # what --set names starts from the working directory
+
+
+def test_one_label_and_texts_of_one_length_are_told_in_grammatical_sentences(tmp_path: Path) -> None:
+    from headstart.example import Example, Target
+    from headstart.survey import survey
+
+    lines = [str(found) for found in survey([Example(f"e{i}", f"one {i}", "a") for i in range(4)], Target("class", ("a",)))]
+    assert "There is 1 label: a 4 (100.0%)." in lines
+    assert "Each text has 2 words." in lines

@@ -59,3 +59,14 @@ def test_nothing_personal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     text = json.dumps(examine())
     assert "s3cret-token" not in text
     assert socket.gethostname() not in text
+
+
+def test_caches_are_told_with_their_size_links_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "blob").write_bytes(b"x" * 250_000)
+    (tmp_path / "hub" / "link").symlink_to("blob")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "absent"))
+    caches = examine()["caches"]
+    assert caches["HF_HOME"] == {"folder": str(tmp_path), "megabytes": 0.2}
+    assert caches["TORCH_HOME"]["megabytes"] is None

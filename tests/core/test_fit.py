@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from headstart.errors import DataError, TrainingError, UsageError
+from headstart.errors import DataError, MissingError, TrainingError, UsageError
 from headstart.fit import fit, naming_the_log
 from headstart.predictions import read_predictions
 from headstart.recipe import Part, Recipe
@@ -153,6 +153,25 @@ def test_cross_validation_tests_every_example_once_and_keeps_a_model_of_all(run_
     assert sum(shares) / 4 == pytest.approx(run.metrics["test"]["accuracy"]["value"])
     assert len(json.loads((run.folder / "split.json").read_text())["folds"]) == 4
     assert len(run.predict(["a warm funny film"])) == 1
+
+
+def test_epochs_of_folds_say_their_fold_and_those_of_the_kept_model_none(run_tiny: Callable[..., Run]) -> None:
+    run = run_tiny(split={"folds": 3, "val": 0.2}, strategy={"use": "probe", "epochs": 1})
+    assert [epoch.get("fold") for epoch in lines(run, "metrics.jsonl")] == [1, 2, 3, None]
+    assert [event.get("fold") for event in lines(run, "events.jsonl") if event["event"] == "epoch"] == [1, 2, 3, None]
+
+
+def test_the_environment_names_each_plugin_with_its_version_or_file_and_no_path(run: Run) -> None:
+    plugins = json.loads((run.folder / "env.json").read_text())["plugins"]
+    assert plugins["tiny_parts"] == "tiny_parts.py"
+    assert re.fullmatch(r"headstart \d.*", plugins["core"])
+
+
+def test_a_run_of_an_absent_plugin_says_which_and_how_to_give_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HEADSTART_PLUGIN_FILES")
+    said = r"'tiny/words'; this run was made with the plugin 'tiny_parts': headstart --plugin tiny_parts\.py"
+    with pytest.raises(MissingError, match=said):
+        _ = Run(run.folder).recipe
 
 
 def test_with_folds_the_kept_model_learns_from_all_even_where_the_data_bring_a_split(tiny, tmp_path, make_recipe) -> None:

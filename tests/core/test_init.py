@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from headstart.cli.main import cli
+from headstart.cli.main import cli, execute
 from headstart.data_check import check_data
 from headstart.errors import DataError, MissingError, UsageError
 from headstart.recipe import Recipe
@@ -56,7 +56,7 @@ def test_a_difficult_csv_gives_a_recipe_that_is_accepted_unchanged(folder: Path)
         "the text is 'Review', the label is 'Sentiment'",
         "There are 3 labels: NA 20",
         "2 examples are copies",
-        "The texts have 10 to 10 words",
+        "Each text has 10 words.",
     ):
         assert seen in result.stderr
     recipe = loaded()
@@ -175,7 +175,8 @@ def test_a_schema_for_editors_is_written_on_request(folder: Path) -> None:
     loaded()
 
 
-def test_a_tree_of_pictures_is_described_and_the_missing_plugin_named(folder: Path) -> None:
+def test_a_tree_of_pictures_is_described_and_the_missing_plugin_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_NO_PLUGINS", "1")
     for split, name in (("train", "ants"), ("train", "bees"), ("val", "ants")):
         (folder / "tree" / split / name).mkdir(parents=True)
         (folder / "tree" / split / name / "1.jpg").write_bytes(b"")
@@ -200,9 +201,26 @@ def test_a_tree_of_pictures_becomes_a_recipe_where_a_plugin_reads_it(folder: Pat
         "def headstart_backbones():\n"
         "    yield Component('vision/resnet18', 'nowhere:ResNet18', 'ResNet-18')\n"
     )
+    monkeypatch.setenv("HEADSTART_NO_PLUGINS", "1")  # none that is installed, so the file's alone
     monkeypatch.setenv("HEADSTART_PLUGIN_FILES", str(folder / "pictures.py"))
     result = init("tree")
     assert "1 pictures in 1 classes: cats 1." in result.stderr
     text = (folder / "recipe.yaml").read_text()
     assert "use: vision/folder\n  path: tree\n" in text
     assert "backbone: vision/resnet18" in text
+
+
+def test_a_column_whose_labels_are_all_rare_is_refused_with_the_number_that_is_needed(folder: Path) -> None:
+    rows(folder / "x.csv", "text,label", [f"text number {i},{i // 2}" for i in range(8)])
+    with pytest.raises(DataError, match=r"the 4 labels in the column 'label' .* a label needs at least 3 examples"):
+        init("x.csv")
+    assert not (folder / "recipe.yaml").exists()
+
+
+def test_an_output_that_cannot_be_written_is_one_sentence_and_exit_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows(folder / "x.csv", "text,label", [f"text {i},{'ab'[i % 2]}" for i in range(20)])
+    (folder / "file").write_text("")
+    assert execute(["init", "x.csv", "-o", "file/x.yaml"]) == 2
+    err = capsys.readouterr().err
+    assert "cannot write 'file/x.yaml': " in err
+    assert "fault of headstart" not in err

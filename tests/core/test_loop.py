@@ -11,7 +11,7 @@ import torch
 
 from headstart.builtin.strategies import Full, Probe
 from headstart.device import Compute
-from headstart.errors import FreezingError, TrainingError
+from headstart.errors import FreezingError, TrainingError, UsageError
 from headstart.example import Example
 from headstart.ledger import Ledger
 from headstart.loop import Training, make_optimizer
@@ -249,3 +249,10 @@ def test_keep_last_takes_the_last_epoch_where_keep_best_takes_an_earlier_one(run
     assert equal(best.model.state(), best.states[best.ledger.entries[0]["best_epoch"] - 1])
     assert equal(last.model.state(), last.states[-1])
     assert equal(best.states[-1], last.states[-1])
+
+
+@pytest.mark.parametrize(("plan", "named"), [({"batch_size": 1}, "batch_size"), ({"micro_batch": 1}, "micro_batch")])
+def test_a_batchnorm_that_trains_refuses_batches_of_one_example_by_the_options_name(run, plan, named: str) -> None:
+    with pytest.raises(UsageError, match=rf"train\.{named} is 1; it must be at least 2.* in phase 'full'"):
+        run(Full(epochs=1), **plan)
+    run(Probe(epochs=1), **plan)  # a frozen one takes nothing from the batch

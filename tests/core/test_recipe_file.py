@@ -329,8 +329,15 @@ def test_a_bomb_of_aliases_is_refused_without_being_expanded(write):
 
 
 def test_an_absent_file_is_a_fault_of_the_recipe():
-    with pytest.raises(RecipeError, match="No such file"):
+    with pytest.raises(RecipeError, match=r"no/such/recipe\.yaml: there is no such file, and no recipe of that name; known: "):
         load_recipe("no/such/recipe.yaml")
+    with pytest.raises(RecipeError, match="there is no such file"):
+        load_recipe("x" * 5000)
+
+
+def test_a_misspelt_name_of_a_recipe_is_answered_with_the_nearest():
+    with pytest.raises(RecipeError, match="did you mean 'nlp/sentiment-probe'"):
+        load_recipe("nlp/sentiment-prob")
 
 
 # Python and the lock

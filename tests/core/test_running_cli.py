@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headstart.cli.main import execute
+from headstart.cli.running import score_lines, stopping_in_order, summary
 from headstart.recipe import Recipe
 
 RECIPE = """
@@ -91,7 +92,8 @@ def test_a_run_without_a_test_says_so_and_misses_every_gate(call, place: Path, t
     args = ("--out", tmp_path / "runs", "--set", "split.test=0", "--set", "baselines=none")
     done = call("run", place / "recipe.yaml", *args, "--fail-under", "0.1")
     assert done.code == 5
-    assert "test (n=0)" in done.out
+    assert "there is no test part; validation (n=16), which also chose the best epoch\n  accuracy " in done.out
+    assert "n=0" not in done.out
     assert "this run has none; set split.test" in done.err
 
 
@@ -167,6 +169,11 @@ def test_predict_without_output_prints_json_lines(call, place: Path, tmp_path: P
         (("predict", "{place}", "{place}/new.csv"), 2, "not a run"),
         (("predict", "{run}", "{place}/new.csv", "-o", "{place}/out.xlsx"), 2, "must end with .csv, .jsonl, .parquet"),
         (("predict", "{run}", "{place}/new.csv", "-o", "{place}/no/out.csv"), 2, "there is no folder"),
+        (("predict", "{run}", "{place}"), 3, "is a folder; name one of its files"),
+        (("predict", "{run}", "{place}/new.csv", "-o", "/proc/out.csv"), 2, "cannot write '/proc/out.csv': "),
+        (("predict", "{place}/stopped", "{place}/new.csv"), 2, "this run did not finish"),
+        (("report", "{place}/stopped"), 2, "this run did not finish"),
+        (("compare", "{run}", "{place}/stopped"), 2, "this run did not finish"),
         (("evaluate", "{run}", "{place}/plain.csv"), 3, "no example has a label"),
         (("evaluate", "{run}", "{place}/odd.csv"), 3, "labels ['odd'] are unknown to this run"),
     ],
@@ -174,6 +181,9 @@ def test_predict_without_output_prints_json_lines(call, place: Path, tmp_path: P
 def test_what_cannot_be_done_is_one_sentence_with_its_exit_code(call, place: Path, args, code: int, message: str) -> None:
     (place / "plain.csv").write_text("text\na warm film\n", encoding="utf-8")
     (place / "odd.csv").write_text("text,label\na warm film,odd\n", encoding="utf-8")
+    (place / "stopped").mkdir(exist_ok=True)
+    for name in ("recipe.yaml", "recipe.lock.yaml"):
+        (place / "stopped" / name).write_text((run_of(place) / name).read_text(encoding="utf-8"), encoding="utf-8")
     done = call(*(arg.format(run=run_of(place), place=place) for arg in args))
     assert (done.code, done.out) == (code, "")
     assert message in done.err
@@ -210,7 +220,13 @@ def examples_of(run: Path) -> Any:
     return make_data(Recipe.load(run / "recipe.lock.yaml").data).examples()
 
 
-def test_ctrl_c_while_training_is_one_true_sentence_and_exit_130(tiny: Any, place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "word", "error"),
+    [(signal.SIGINT, 130, "interrupted", "KeyboardInterrupt"), (signal.SIGTERM, 143, "stopped by SIGTERM", "Terminated")],
+)
+def test_a_run_that_is_stopped_says_one_true_sentence_and_exits_by_its_signal(
+    tiny: Any, place: Path, tmp_path: Path, number: int, code: int, word: str, error: str
+) -> None:
     runs = tmp_path / "runs"
     options = ["--set", "strategy.epochs=100000", "--set", "strategy.patience=null", "--set", "baselines=none"]
     command = [sys.executable, "-m", "headstart", "run", str(place / "recipe.yaml"), "--json", "--out", str(runs), *options]
@@ -219,15 +235,74 @@ def test_ctrl_c_while_training_is_one_true_sentence_and_exit_130(tiny: Any, plac
         waited = time.monotonic()
         while not list(runs.glob("*/metrics.jsonl")) and time.monotonic() - waited < 60:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert (process.returncode, out) == (130, ""), err
+    assert (process.returncode, out) == (code, ""), err
     [folder] = [path for path in runs.iterdir() if not path.name.startswith(".")]
     last = err.splitlines()[-1]
-    assert last == f"interrupted; nothing of this run was kept but its log: {folder / 'events.jsonl'}"
+    assert last == f"{word}; nothing of this run was kept but its log: {folder / 'events.jsonl'}"
     assert "Traceback" not in err
-    assert err.count("interrupted") == 1
+    assert err.count(word) == 1
     assert not {"model", "metrics.json", "predictions.parquet"} & {path.name for path in folder.iterdir()}
-    assert json.loads((folder / "events.jsonl").read_text().splitlines()[-1])["error"] == "KeyboardInterrupt"
+    assert json.loads((folder / "events.jsonl").read_text().splitlines()[-1])["error"] == error
+
+
+def test_a_second_sigterm_ends_the_process_at_once() -> None:
+    script = (
+        "import os, signal\n"
+        "from headstart.cli.running import Terminated, stopping_in_order\n"
+        "try:\n"
+        "    with stopping_in_order():\n"
+        "        try:\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        except Terminated:\n"
+        "            print('first', flush=True)\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "finally:\n"
+        "    print('never', flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "first\n"), done.stderr
+
+
+def test_after_a_run_sigterm_is_handled_as_before() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping_in_order():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_next_command_repeats_the_plugins_that_were_given(place: Path) -> None:
+    metrics = json.loads((run_of(place) / "metrics.json").read_text())
+    next_line = summary(Path("runs/a b"), metrics, plugins=[Path("my parts.py"), Path("more.py")])[-1]
+    assert next_line == "next    headstart --plugin 'my parts.py' --plugin more.py predict 'runs/a b' NEW_FILE -o labelled.csv"
+
+
+def test_a_plugin_flag_reaches_the_next_command(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setenv("HEADSTART_PLUGIN_FILES", "")
+    plugin = Path(__file__).with_name("tiny_parts.py")
+    args = ["--plugin", plugin, "run", place / "recipe.yaml", "--out", tmp_path, "--set", "baselines=none"]
+    assert execute([str(arg) for arg in args]) == 0
+    assert f"headstart --plugin {plugin} predict {tmp_path}" in capsys.readouterr().out
+
+
+def test_scores_stand_below_each_other_also_beside_a_long_name() -> None:
+    score = {"value": 0.5, "low": 0.4, "high": 0.6}
+    lines = score_lines({"auroc": score, "mean_average_precision": score})
+    assert len({line.index("0.500") for line in lines}) == 1
+
+
+def test_a_run_without_test_and_validation_says_that_nothing_is_known(place: Path) -> None:
+    metrics = {"selected_by": "accuracy", "n": {"train": 9, "val": 0, "test": 0}, "test": {}, "val": {}, "baselines": {}}
+    assert summary(Path("runs/x"), metrics)[0].startswith("there is neither a test nor a validation part")
+
+
+def test_without_a_browser_the_report_says_so_in_one_line(tiny: Any, place: Path, tmp_path: Path) -> None:
+    variables = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")}
+    command = [sys.executable, "-m", "headstart", "report", str(run_of(place)), "--open"]
+    environment = {**variables, "PATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+    assert (done.returncode, done.stderr) == (0, "no browser was found; open the page yourself\n")
+    assert done.stdout == f"{run_of(place).resolve() / 'report.html'}\n"

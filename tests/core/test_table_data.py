@@ -11,7 +11,7 @@ import pytest
 
 from headstart.builtin.columns import natural_key
 from headstart.builtin.table import Table
-from headstart.errors import DataError, MissingError
+from headstart.errors import DataError, MissingError, UsageError
 from headstart.example import Target
 
 CSV = "id,text,label,who\nx1, good one ,pos,ann\nx2,,neg,bob\nx3,bad one,NA,\nx4,another,,ann\nx5,fine,pos,bob\n"
@@ -190,3 +190,20 @@ def test_excerpts_are_short() -> None:
 
 def test_copies_are_counted(tmp_path: Path) -> None:
     assert made(tmp_path, "text,label\na,0\nb,1\na,0\na,1\n").facts()["duplicates"] == 2
+
+
+@pytest.mark.parametrize("rows", [0, -3])
+def test_a_number_of_rows_that_keeps_none_is_refused_before_anything_is_read(rows: int) -> None:
+    with pytest.raises(UsageError, match=f"option rows is {rows}; it must be at least 1"):
+        Table(path="nowhere.csv", rows=rows)
+
+
+def test_where_that_leaves_nothing_is_told_without_brackets(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("text,label,source\na film,good,web\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"no row is left by where source: print, radio; seen: source: web"):
+        Table(path=str(tmp_path / "x.csv"), where={"source": ["print", "radio"]}).examples()
+
+
+def test_a_folder_in_place_of_a_table_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder; name one of its files"):
+        Table(path="x.csv").open(tmp_path)

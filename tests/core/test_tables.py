@@ -161,6 +161,20 @@ def test_parquet_gives_the_same_words(tmp_path: Path) -> None:
         read_table(write(tmp_path, "text", "bad.parquet"))
 
 
+def test_a_table_without_a_header_gets_the_names_it_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "grades.csv"
+    path.write_text("a.png,1\nb.png,0\n")
+    sheet = read_table(path, columns=["picture", "grade"])
+    assert (sheet.columns["picture"], sheet.columns["grade"], list(sheet.lines)) == (("a.png", "b.png"), ("1", "0"), [1, 2])
+
+
+def test_a_blank_separates_in_any_number_and_at_the_end_of_lines_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "columns.csv"
+    path.write_text('name    grade  kind\na.png   1.0    mono  \n"b c.png"   0  poly\n')
+    sheet = read_table(path, separator=" ")
+    assert dict(sheet.columns) == {"name": ("a.png", "b c.png"), "grade": ("1.0", "0"), "kind": ("mono", "poly")}
+
+
 def test_a_packed_file_is_unpacked(tmp_path: Path) -> None:
     assert read_table(write(tmp_path, gzip.compress(b"text,label\na,b\n"), "data.csv.gz")).columns["text"] == ("a",)
     with pytest.raises(DataError, match="cannot be read"):

@@ -1,0 +1,1 @@
+"""The backbones of the vision plugin, one family in each module."""

@@ -1,0 +1,132 @@
+"""Expectation: what a network was trained to see (size, crop, interpolation, normalisation), and pictures made into that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import v2 as transforms
+
+from headstart.errors import DataError, UsageError
+from headstart_vision.pictures import as_image
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+MODES = {1: "L", 3: "RGB"}  # channels -> PIL's name for such a picture
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """How a picture is made ready for one set of weights.
+
+    Attributes:
+        size: Side of the square that the network sees, in pixels.
+        resize: The shorter side before the centre is cut out, in pixels.
+        interpolation: "bilinear", "bicubic" ... as torchvision names it.
+        mean: Per channel, of values in [0, 1].
+        std: Likewise.
+    """
+
+    size: int = 224
+    resize: int = 256
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    @classmethod
+    def of_json(cls, content: Mapping[str, Any]) -> Expectation:
+        """What `as_json` gave."""
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+        return cls(**values)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, so that a saved network keeps what it expects."""
+        return asdict(self)
+
+    def sized(self, size: int) -> Expectation:
+        """The same share of the picture at another size."""
+        return replace(self, size=size, resize=max(size, round(size * self.resize / self.size)))
+
+    def with_channels(self, channels: int) -> Expectation:
+        """For pictures of another number of channels: each is normalised by the average of mean and std."""
+        if channels == len(self.mean):
+            return self
+        mean, std = sum(self.mean) / len(self.mean), sum(self.std) / len(self.std)
+        return replace(self, mean=(mean,) * channels, std=(std,) * channels)
+
+    def __str__(self) -> str:
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return (
+            f"{len(self.mean)}-channel pictures in [0, 1], shorter side to {self.resize} ({self.interpolation}), "
+            f"centre {self.size} x {self.size}, mean {mean}, std {std}"
+        )
+
+    def apply(self, pictures: Sequence[Any]) -> Tensor:
+        """Pictures in any form that `as_image` takes, or uint8 arrays [H, W(, C)] -> float32 [B, C, S, S], normalised.
+
+        Raises:
+            DataError: One cannot be read, or has another number of channels.
+        """
+        channels = len(self.mean)
+        pixels = torch.stack([self._fitted(_as_tensor(picture, channels)) for picture in pictures])
+        values = transforms.functional.to_dtype(pixels, torch.float32, scale=True)
+        normal: Tensor = transforms.functional.normalize(values, list(self.mean), list(self.std))
+        return normal
+
+    def _fitted(self, picture: Tensor) -> Tensor:
+        """[C, H, W] -> [C, S, S], still uint8: resizing bytes is torchvision's quickest and equals what PIL does."""
+        mode = InterpolationMode(self.interpolation)
+        scaled = transforms.functional.resize(picture, [self.resize], interpolation=mode, antialias=True)
+        cut: Tensor = transforms.functional.center_crop(scaled, [self.size, self.size])
+        return cut
+
+
+def check_size(size: int | None, smallest: int, who: str, multiple: int = 1) -> None:
+    """Refuse a size that the network cannot take.
+
+    Raises:
+        UsageError: It is under the smallest, or no multiple of what it is cut into.
+    """
+    if size is None:
+        return
+    first = -(-smallest // multiple) * multiple
+    if size < smallest:
+        raise UsageError(f"size is {size}, but {who} needs at least {first}; write size: {first} or more")
+    if size % multiple:
+        below = max(first, size // multiple * multiple)
+        raise UsageError(f"size is {size}, but {who} needs a multiple of {multiple}; write size: {below} or {below + multiple}")
+
+
+def _as_tensor(picture: Any, channels: int) -> Tensor:
+    """uint8 [C, H, W] with the wanted channels; a colour picture becomes grey by PIL's luma, a grey one is repeated."""
+    array = picture if isinstance(picture, np.ndarray) else _decoded(picture, channels)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:
+        raise DataError(
+            f"a picture is an array of {array.dtype} with shape {list(array.shape)}; "
+            "the network reads uint8 [height, width] or [height, width, channels]"
+        )
+    array = array[:, :, None] if array.ndim == 2 else array
+    if array.shape[2] != channels:
+        array = _with_channels(array, channels)
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).permute(2, 0, 1)
+
+
+def _decoded(picture: Any, channels: int) -> np.ndarray[Any, Any]:
+    image = as_image(picture)
+    mode = MODES.get(channels, image.mode)
+    return np.array(image if image.mode == mode else image.convert(mode))
+
+
+def _with_channels(array: np.ndarray[Any, Any], channels: int) -> np.ndarray[Any, Any]:
+    has = array.shape[2]
+    if has == 1:
+        return np.repeat(array, channels, axis=2)
+    if has == 3 and channels == 1:
+        return np.array(Image.fromarray(array).convert("L"))[:, :, None]
+    raise DataError(f"a picture has {has} channels, but the network reads {channels}; write channels: {has} in the backbone")
