@@ -230,7 +230,15 @@ def test_a_run_that_is_stopped_says_one_true_sentence_and_exits_by_its_signal(
     runs = tmp_path / "runs"
     options = ["--set", "strategy.epochs=100000", "--set", "strategy.patience=null", "--set", "baselines=none"]
     command = [sys.executable, "-m", "headstart", "run", str(place / "recipe.yaml"), "--json", "--out", str(runs), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+        # a test run in the background of a shell ignores SIGINT, and its children would too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads run here
+    )
     try:
         waited = time.monotonic()
         while not list(runs.glob("*/metrics.jsonl")) and time.monotonic() - waited < 60:
