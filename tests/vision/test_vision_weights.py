@@ -170,6 +170,7 @@ def test_a_file_is_fetched_once_checked_and_found_offline(
     digits = hashlib.sha256(original.read_bytes()).hexdigest()[:8]
     served = original.rename(tmp_path / f"squeezenet-{digits}.pth")
     monkeypatch.setenv("HEADSTART_OFFLINE", "0")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     fetched = fetch(served.as_uri())
     served.unlink()
     monkeypatch.setenv("HEADSTART_OFFLINE", "1")
@@ -179,6 +180,7 @@ def test_a_file_is_fetched_once_checked_and_found_offline(
 
 def test_what_cannot_be_fetched_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSTART_OFFLINE", "0")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     with pytest.raises(WeightsError, match=r"cannot get file:.*absent-00000000.pth \(URLError"):
         fetch((tmp_path / "absent-00000000.pth").as_uri())
 
