@@ -47,7 +47,7 @@ class Full(Strategy):
     Args:
         epochs: Largest number of passes over the training examples, >= 1.
         lr: Peak learning rate of the backbone's last stage, > 0. Large encoders want 2e-5 to 5e-5 (Devlin et al. 2019), small
-            ones more: MiniLM-L6 did best at 2e-4 (docs/benchmarks.md).
+            ones more: the recipes for film reviews use 2e-4 for MiniLM-L6.
         head_lr: Peak learning rate of the head, > 0.
         layer_decay: Factor on the rate from each stage to the one below it, in (0, 1]; 1 = one rate for all. Clark et al.
             2020 (ELECTRA) use 0.8 to 0.9 for base models.
@@ -94,7 +94,7 @@ class Gradual(Strategy):
         epochs: Passes in each phase that thaws stages, >= 1.
         last_epochs: Passes in the last phase, which trains the most; None = `epochs`.
         lr: Peak learning rate of the backbone's last stage, > 0. Large encoders want 2e-5 to 5e-5 (Devlin et al. 2019), small
-            ones more: MiniLM-L6 did best at 2e-4 (docs/benchmarks.md).
+            ones more: the recipes for film reviews use 2e-4 for MiniLM-L6.
         layer_decay: Factor on the rate from each stage to the one below it, in (0, 1].
         step: Stages that thaw per phase, >= 1.
         depth: Stages that thaw in all, counted from the top; None = every stage.
