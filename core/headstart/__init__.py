@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headstart.components import Component as Component
     from headstart.data import Data as Data
     from headstart.estimator import HeadstartClassifier as HeadstartClassifier
+    from headstart.evaluation import Evaluation as Evaluation
     from headstart.example import Example as Example
     from headstart.example import Target as Target
     from headstart.features import Features as Features
@@ -38,6 +39,7 @@ _HOME = {
     "Backbone": "headstart.backbone",
     "Component": "headstart.components",
     "Data": "headstart.data",
+    "Evaluation": "headstart.evaluation",
     "Example": "headstart.example",
     "Features": "headstart.features",
     "Group": "headstart.phases",
@@ -61,6 +63,7 @@ __all__ = [
     "Backbone",
     "Component",
     "Data",
+    "Evaluation",
     "Example",
     "Features",
     "Group",

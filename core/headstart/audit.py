@@ -19,7 +19,9 @@ from headstart.split import SPLITS, Split
 
 Kind = Literal["group", "identical", "near"]
 KINDS: tuple[Kind, ...] = ("group", "identical", "near")
-Policy = Literal["error", "move", "drop"]
+Policy = Literal["error", "move", "drop", "keep"]
+
+KEPT = "kept by `leaks: keep`: scores on them say what the model remembers, not what it can do"
 
 _SHOWN = 5  # leaks and ids that a message names
 _ROUNDS = 10  # moving can bring an example beside a further near-duplicate; each round moves those too
@@ -87,12 +89,13 @@ def settle(examples: Sequence[Example], split: Split, audit: Audit, policy: Poli
     """The split without leaks, and how many examples were moved and dropped.
 
     "move" puts examples that belong together into the split that has the most of them (training first); "drop" takes them
-    out of every split but the last, so that the test stays as it was given and training has seen none of it.
+    out of every split but the last, so that the test stays as it was given and training has seen none of it. "keep" leaves
+    them, to measure what they do to a score.
 
     Raises:
         DataError: The policy is "error" and there are leaks, or a split ends empty.
     """
-    if not audit.found:
+    if not audit.found or policy == "keep":
         return split, {"moved": 0, "dropped": 0}
     if policy == "error":
         raise DataError(_stop(audit))
@@ -130,6 +133,8 @@ def content_key(input: Any) -> Hashable | None:
 
 
 def _bytes_of(input: Any) -> bytes | None:
+    if callable(content := getattr(input, "content", None)):
+        return bytes(content())
     if isinstance(input, os.PathLike):
         path = Path(input)
         return path.read_bytes() if path.is_file() else None
@@ -222,6 +227,7 @@ def _stop(found: Audit) -> str:
         "correct the data, or write in the recipe:\n"
         "  split: {leaks: move}    # all that belong together into one split\n"
         "  split: {leaks: drop}    # out of the earlier ones, the test stays whole\n"
+        "  split: {leaks: keep}    # only to measure what they do: the test score will be too high\n"
         f"{_advice(found)}"
     ).rstrip()
 

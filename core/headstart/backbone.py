@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -48,6 +49,8 @@ class Backbone(nn.Module, ABC):
         ports: Port -> channels, for the loaded network.
         stages: The ordered stages of `network`.
         card: Source, licence and hash of the weights.
+        made_with: The options that a recipe made it with; set once, by the core.
+        port_stages: Port -> the stage behind which it is read; absent = behind the last.
     """
 
     modality: ClassVar[str]
@@ -56,6 +59,8 @@ class Backbone(nn.Module, ABC):
     ports: Mapping[str, int]
     stages: tuple[Stage, ...]
     card: WeightsCard
+    made_with: Mapping[str, Any] = MappingProxyType({})
+    port_stages: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def prepare(
@@ -73,6 +78,31 @@ class Backbone(nn.Module, ABC):
 
     def lost_tokens(self, inputs: Sequence[Any]) -> Sequence[int] | None:
         """How much of each input is cut away because it is too long; None = nothing ever is, or it cannot be told."""
+        return None
+
+    def reading(self) -> str:
+        """What else decides the features but options, code and weights: a vocabulary, a file of settings; keys disk stores."""
+        return ""
+
+    def pictures(self, batch: Mapping[str, Tensor]) -> Sequence[np.ndarray] | None:
+        """What a person would see of each prepared example, uint8 [H, W] or [H, W, 3]; None = there is nothing to see."""
+        return None
+
+    def want(self, ports: Sequence[str]) -> None:
+        """Hear which ports will be read, so that `forward` need not make others; the default makes all of them."""
+
+    def auxiliary(self, port: str) -> tuple[nn.Module, int] | None:
+        """What the network's paper puts between a port and the last layer of its auxiliary classifier, and its width.
+
+        A new module each time, [B, C, h, w] -> [B, width]; None = the paper has none there.
+        """
+        return None
+
+    def untrained(self) -> dict[str, Any] | None:
+        """Options that build the same network with the random weights that training from scratch begins with.
+
+        None = no option does: each module is reset by its own `reset_parameters`.
+        """
         return None
 
     def save(self, folder: Path) -> None:

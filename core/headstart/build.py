@@ -44,8 +44,8 @@ def build(recipe: Recipe, *, data: Data | None = None) -> Built:
     check_fit(recipe, data)
     strategy = make_strategy(recipe.strategy)
     model = make_model(recipe, data.target)
-    strategy.prepare(model)
-    check_phases(recipe, strategy.phases(model), by_gradient=model.head.by_gradient)
+    prepare_model(recipe, strategy, model)
+    check_phases(recipe, strategy.phases(model), model)
     return Built(data, model, strategy)
 
 
@@ -65,9 +65,20 @@ def make_model(recipe: Recipe, target: Target, backbone_options: Mapping[str, An
     with torch.random.fork_rng(devices=[]):  # loading a run must not change the caller's random numbers
         torch.manual_seed(seed_of("backbone", recipe.train.seed))
         backbone = cast(Backbone, part_class("backbone", recipe.backbone.use)(**options))
+        backbone.made_with = dict(options)
         torch.manual_seed(seed_of("head", recipe.train.seed))
         head = cast(Head, part_class("head", recipe.head.use)(backbone.ports, target, **recipe.head.options))
+        head.join(backbone)
+    backbone.want((*head.needs, *head.training_ports))
     return Model(backbone, head)
+
+
+def prepare_model(recipe: Recipe, strategy: Strategy, model: Model) -> None:
+    """Let the strategy change the model, with random numbers of the recipe's seed and leaving the caller's as they are."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of("strategy", recipe.train.seed))
+        strategy.prepare(model)
+    model.find_owners()
 
 
 def part_class(kind: Kind, name: str) -> Any:
@@ -108,13 +119,14 @@ def check_fit(recipe: Recipe, data: Data) -> None:
         raise UsageError("; ".join(faults))
 
 
-def check_phases(recipe: Recipe, phases: Sequence[Phase], *, by_gradient: bool) -> None:
+def check_phases(recipe: Recipe, phases: Sequence[Phase], model: Model) -> None:
     """Refuse phases that cannot be carried out, before anything is written.
 
     Raises:
-        UsageError: There is none, two share a name, one is too short or trains nothing, or the head learns in one go and
-            cannot pass a gradient on.
+        UsageError: There is none, two share a name, one is too short, trains nothing or selects what there is not, or the
+            head learns in one go and cannot pass a gradient on.
     """
+    by_gradient = model.head.by_gradient
     who = f"strategy '{recipe.strategy.use}'"
     if not by_gradient and any(phase.groups for phase in phases):
         raise UsageError(
@@ -125,9 +137,19 @@ def check_phases(recipe: Recipe, phases: Sequence[Phase], *, by_gradient: bool) 
     faults = [f"{who} has no phases"] if not phases else []
     faults += [f"{who} has two phases named '{name}'" for name in dict.fromkeys(names) if names.count(name) > 1]
     faults += [f"phase '{phase.name}' has {phase.epochs} epochs; 1 or more" for phase in phases if phase.epochs < 1]
+    faults += [f"phase '{p.name}' has {p.steps} steps; 1 or more" for p in phases if p.steps is not None and p.steps < 1]
     faults += [f"phase '{phase.name}' trains nothing" for phase in phases if by_gradient and not phase.groups]
+    faults += [f"phase '{phase.name}': {fault}" for phase in phases for fault in _selecting_fault(phase, model)]
     if faults:
         raise UsageError("; ".join(faults))
+
+
+def _selecting_fault(phase: Phase, model: Model) -> list[str]:
+    try:
+        model.select(phase.groups)
+    except UsageError as error:
+        return [str(error)]
+    return []
 
 
 def heads_for(kind: str) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from headstart.build import make_model
+from headstart.build import make_model, part_class
 from headstart.errors import HeadstartError
 from headstart.example import Target
 from headstart.files import read_json, verify_manifest, write_json, write_manifest, write_text
@@ -18,14 +19,22 @@ from headstart.recipe import Part, Recipe
 FORMAT = 1
 
 
-def save_model(model: Model, recipe: Recipe, folder: Path) -> None:
-    """Write backbone, head and what makes them again; the folder is loaded by `load_model` alone."""
+def save_model(model: Model, recipe: Recipe, folder: Path, *, extra: Callable[[Path], None] = lambda _: None) -> None:
+    """Write backbone, head and what makes them again; the folder is loaded by `load_model` alone.
+
+    Args:
+        model: With its best weights.
+        recipe: That made it.
+        folder: To be written.
+        extra: Writes further files into the folder before every file is listed with its hash.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model.backbone.save(folder / "backbone")
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.state_dict().items()}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.kept().state_dict().items()}
     save_file(state, str(folder / "head.safetensors"))
     write_json(folder / "config.json", describe(model, recipe))
     write_text(folder / "README.md", card(model, recipe))
+    extra(folder)
     write_manifest(folder)
 
 
@@ -35,12 +44,11 @@ def load_model(recipe: Recipe, folder: Path) -> Model:
     Raises:
         HeadstartError: A file is missing, changed, or of a format that this version does not know.
     """
-    from headstart.build import part_class
-
     verify_manifest(folder)
     config = read_json(folder / "config.json")
     if config["format"] != FORMAT:
         raise HeadstartError(f"{folder}: model format {config['format']}; this version reads format {FORMAT}")
+    recipe = replace(recipe, head=_saved_head(recipe.head))
     options = part_class("backbone", recipe.backbone.use).saved_options(folder / "backbone", recipe.backbone.options)
     target = config["target"]
     model = make_model(recipe, Target(target["kind"], tuple(target["labels"]), target["positive"]), options)
@@ -54,7 +62,7 @@ def describe(model: Model, recipe: Recipe) -> dict[str, Any]:
         "format": FORMAT,
         "target": asdict(model.head.target),
         "backbone": _part(recipe.backbone),
-        "head": _part(recipe.head),
+        "head": _part(_saved_head(recipe.head)),
         "data": _part(recipe.data),
         "stages": list(model.stage_names),
         "card": asdict(model.backbone.card),
@@ -66,7 +74,7 @@ def card(model: Model, recipe: Recipe) -> str:
     weights = model.backbone.card
     lines = [
         f"# {recipe.name}\n",
-        f"A {recipe.head.use} head on {recipe.backbone.use}, trained by the strategy {recipe.strategy.use}.\n",
+        f"A {_saved_head(recipe.head).use} head on {recipe.backbone.use}, trained by the strategy {recipe.strategy.use}.\n",
         f"* predicts: {', '.join(model.head.target.labels) or model.head.target.kind}",
         f"* weights from: {weights.source} (licence: {weights.licence}, sha256 {weights.sha256 or 'none'})",
         f"* pretrained on: {weights.trained_on or 'not stated'}",
@@ -74,6 +82,11 @@ def card(model: Model, recipe: Recipe) -> str:
         'Load the run with `headstart.load("path/to/run")`; scores and their intervals stand in its `metrics.json`.',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _saved_head(head: Part) -> Part:
+    """The head that is saved, of the one that trained."""
+    return Part(*part_class("head", head.use).saved_part(head.use, head.options))
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
-Kind = Literal["backbone", "head", "strategy", "data"]
-KINDS: tuple[Kind, ...] = ("backbone", "head", "strategy", "data")
+Kind = Literal["backbone", "head", "strategy", "data", "evaluation", "report"]
+KINDS: tuple[Kind, ...] = ("backbone", "head", "strategy", "data", "evaluation")
+"""Kinds that a recipe can name; sections of the report are drawn wherever they find something."""
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,12 @@ class Data(ABC):
     Class attributes:
         modality: What `Example.input` is: "text", "image", "volume", ... (open set).
         target_kinds: Kinds of target that this data can give: ("class",), ("class", "number"), ...
+        evaluation: Name of the evaluation that every run on such data goes through, and no recipe can leave out; "" = none.
     """
 
     modality: ClassVar[str]
     target_kinds: ClassVar[tuple[str, ...]] = ("class",)
+    evaluation: ClassVar[str] = ""
 
     @property
     @abstractmethod
@@ -54,6 +56,11 @@ class Data(ABC):
     def augment(self, input: Any, rng: np.random.Generator) -> Any:
         """A training view of `input`, a pure function of `rng`; the default changes nothing."""
         return input
+
+    @property
+    def augments(self) -> bool:
+        """Whether training views differ from one another; the default: where `augment` is overridden."""
+        return type(self).augment is not Data.augment
 
     def excerpt(self, input: Any) -> str | None:
         """A short text that lets a person recognise the example in a report; None = nothing may be shown."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.audit import KINDS, Audit, audit, settle
+from headstart.audit import KEPT, KINDS, Audit, audit, settle
 from headstart.data import Data
 from headstart.errors import DataError
 from headstart.example import Example, Target
@@ -144,6 +144,8 @@ def _leaks(examples: Sequence[Example], split: Split, found: Audit, plan: SplitP
         _, counts = settle(examples, split, found, plan.leaks)
     except DataError as error:
         return [*skipped, Finding(str(error), "error")]
+    if plan.leaks == "keep":
+        return [*skipped, Finding(f"Leaks between splits: {_counted(found)}; {KEPT}.", "warning")]
     done = ", ".join(f"{count:,} examples {what}" for what, count in counts.items() if count)
     return [*skipped, Finding(f"Leaks between splits: {_counted(found)}; settled by `leaks: {plan.leaks}`: {done}.", "warning")]
 

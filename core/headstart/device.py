@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -9,6 +11,8 @@ import torch
 
 from headstart.errors import UsageError
 from headstart.recipe import TrainPlan
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ def choose(plan: TrainPlan) -> Compute:
         UsageError: The device is not there, or bf16 is asked for where it would be emulated.
     """
     device = _device(plan.device)
+    if device.type == "cpu":
+        keep_pages()
     if plan.precision == "bf16" and not has_bf16(device):
         raise UsageError(f"train.precision: this {device.type} only emulates bf16, about 50 times slower; use float32 or auto")
     return Compute(device, bf16=plan.precision == "bf16" or (plan.precision == "auto" and has_bf16(device)))
@@ -58,6 +64,41 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) if device.type == "cpu" else False
+
+
+def keep_pages() -> bool:
+    """Let glibc keep freed memory for the next batch instead of giving it back to the system; says whether it does.
+
+    Activations of a batch are tens of megabytes each; by default every one is mapped and zeroed page by page anew.
+    EfficientNet-Lite0 at 224 px in batches of 16, one thread of an AMD EPYC virtual machine, median CPU-ms per picture of
+    four passes by default and like this: plain forward 32 to 52 -> 29 (95,000 page faults a pass -> 0), the optimised copy
+    24 to 30 -> 22, forward and backward 197 to 208 -> 132 to 146 (284,000 faults -> 0); peak memory is the same.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt  # of glibc; others have none, or one that does nothing
+    except (OSError, AttributeError, TypeError):
+        return False
+    # numbers of malloc.h; older glibc take at most half a heap, 32 MiB, as the size from which blocks are mapped
+    is_kept = any(mallopt(M_MMAP_THRESHOLD, size) == 1 for size in (1 << 30, 32 << 20))
+    return is_kept and mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1) == 1
+
+
+def give_back_pages() -> None:
+    """Return freed memory to the system after all, such as that of a backbone that is no longer needed."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):
+        return
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device now; unlimited where the system does not tell."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 1 << 62
 
 
 def _device(name: str) -> torch.device:

@@ -37,6 +37,8 @@ HOOKS: Mapping[str, Kind] = {
     "headstart_heads": "head",
     "headstart_strategies": "strategy",
     "headstart_data": "data",
+    "headstart_evaluations": "evaluation",
+    "headstart_report": "report",
 }
 KNOWN_HOOKS = (*HOOKS, "headstart_recipes", "headstart_trackers", "headstart_commands")
 NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*(?:/[a-z0-9]+(?:[-.][a-z0-9]+)*)?")

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Generator, Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol, cast
 
 import torch
+from torch import Tensor
 
+from headstart.ahead import ahead
 from headstart.data import Data
-from headstart.device import Compute
+from headstart.device import Compute, free_memory
 from headstart.example import Example
 from headstart.features import Features, collate, unbatch
 from headstart.freezing import is_backbone_frozen
-from headstart.model import Model
+from headstart.model import HEAD, Model
 from headstart.order import frozen_batches, rng
+from headstart.rows import Row, Rows
+from headstart.tally import Tally
 
 PASS_EXAMPLES = 256  # at most, per batch of texts where nothing is learnt
+DEVICE_SHARE = 0.25  # of the device's free memory, at most, for features that stay there
+
+Coming = Iterator[tuple[Sequence[int], dict[str, Tensor]]]
 
 
 class Feed(Protocol):
@@ -29,6 +37,9 @@ class Feed(Protocol):
         """Features of the examples; `epoch` given = a training view of them."""
         ...
 
+    def expect(self, batches: Sequence[Sequence[int]], *, epoch: int | None = None) -> None:
+        """Hear which batches will be asked for next, in order, so that they can be prepared meanwhile."""
+
 
 class LiveFeed:
     """Runs the backbone for every batch; under gradient only where something of it trains.
@@ -40,7 +51,9 @@ class LiveFeed:
         compute: Device and precision.
         seed: Of augmentation.
         exact: One example per pass while the backbone is frozen (see `TrainPlan.exact`).
-        count: Called with the number of examples of each pass.
+        views: Different training views of each example (see `TrainPlan.views`).
+        workers: Threads that prepare what is expected.
+        tally: Hears of every pass.
     """
 
     def __init__(
@@ -52,86 +65,148 @@ class LiveFeed:
         *,
         seed: int = 0,
         exact: bool = False,
-        count: Callable[[int], None] = lambda _: None,
+        views: int = 0,
+        workers: int = 0,
+        tally: Tally | None = None,
     ) -> None:
         self.model, self._data, self.compute = model, data, compute
-        self._seed, self.exact, self._count = seed, exact, count
+        self.seed, self.exact, self.views = seed, exact, views
+        self.tally = tally or Tally(model.stage_names)
         self.examples: Sequence[Example] = examples
-        self.sizes: Sequence[int] = measure(model, examples)
+        sizes = model.backbone.sizes([example.input for example in examples])
+        self.sizes: Sequence[int] = [1] * len(examples) if sizes is None else list(sizes)
+        # texts are prepared in a moment, and their tokenizers are not made for several threads
+        self.workers = workers if sizes is None else 0
+        self._coming: tuple[int | None, Coming] | None = None
 
     def batch(self, indices: Sequence[int], *, epoch: int | None = None) -> Features:
         """Run the backbone on the examples; singly where `exact` asks for it."""
         frozen = is_backbone_frozen(self.model)
         with torch.set_grad_enabled(epoch is not None and not frozen):
             if self.exact and frozen:
-                rows = [row for index in indices for row in unbatch(self._run([index], epoch), self.model.head.needs)]
+                single = [self.run(self.prepare([index], epoch=epoch), [index], epoch=epoch) for index in indices]
+                rows = [row for features in single for row in unbatch(features, self.model.head.needs)]
                 return collate(rows, self.compute.device)
-            return self._run(indices, epoch)
+            return self.run(self.prepare(indices, epoch=epoch), indices, epoch=epoch)
 
-    def _run(self, indices: Sequence[int], epoch: int | None) -> Features:
-        self._count(len(indices))
-        return self.forward(self.prepare(indices, epoch=epoch))
-
-    def prepare(self, indices: Sequence[int], *, epoch: int | None = None) -> dict[str, torch.Tensor]:
-        """The prepared batch of the examples, on the device."""
-        examples = [self.examples[index] for index in indices]
-        rngs = [rng(self._seed, epoch or 0, example.id) for example in examples]
-        inputs: list[Any] = [example.input for example in examples]
+    def run(self, batch: dict[str, Tensor], indices: Sequence[int], *, epoch: int | None = None) -> Features:
+        """Features of a prepared batch, through every stage."""
+        self.tally.forward(self.units(indices), len(indices))
         if epoch is not None:
-            inputs = [self._data.augment(input, generator) for input, generator in zip(inputs, rngs, strict=True)]
-        batch = self.model.backbone.prepare(inputs, train=epoch is not None, rngs=rngs)
-        return {name: tensor.to(self.compute.device, non_blocking=True) for name, tensor in batch.items()}
+            self.tally.backward(self.units(indices))
+        return self.forward(batch)
 
-    def forward(self, batch: dict[str, torch.Tensor]) -> Features:
+    def expect(self, batches: Sequence[Sequence[int]], *, epoch: int | None = None) -> None:
+        """Prepare these batches in threads; `prepare` takes them as long as they are asked for in this order."""
+        self._forget()
+        if self.workers:
+            self._coming = (epoch, ahead(batches, partial(self.prepare_cpu, epoch=epoch), workers=self.workers))
+
+    def prepare(self, indices: Sequence[int], *, epoch: int | None = None) -> dict[str, Tensor]:
+        """The prepared batch of the examples, on the device."""
+        return self.to_device(self._expected(indices, epoch) or self.prepare_cpu(indices, epoch=epoch))
+
+    def prepare_cpu(self, indices: Sequence[int], *, epoch: int | None = None) -> dict[str, Tensor]:
+        """The same on the CPU; a pure function of its arguments, so that any thread may call it."""
+        examples = [self.examples[index] for index in indices]
+        view = self.view(epoch)
+        rngs = [rng(self.seed, view or 0, example.id) for example in examples]
+        inputs: list[Any] = [example.input for example in examples]
+        if view is not None:
+            inputs = [self._data.augment(input, generator) for input, generator in zip(inputs, rngs, strict=True)]
+        return self.model.backbone.prepare(inputs, train=view is not None, rngs=rngs)
+
+    def view(self, epoch: int | None) -> int | None:
+        """Number of the augmented view that an epoch sees, from 1 on; None = the plain one.
+
+        A frozen backbone sees plain views, computed once, unless the plan asks for augmented ones by number.
+        """
+        if epoch is None:
+            return None
+        if self.views:
+            return (epoch - 1) % self.views + 1
+        return None if is_backbone_frozen(self.model) else epoch
+
+    def to_device(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A prepared batch on the device; page-locked memory lets the copy run beside the computation."""
+        device = self.compute.device
+        if device.type == "cuda":
+            batch = {name: tensor.pin_memory() for name, tensor in batch.items()}
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+    def forward(self, batch: dict[str, Tensor]) -> Features:
         """Features of a prepared batch."""
         with self.compute.autocast():
             features: Features = self.model(batch)
         return features
 
+    def units(self, indices: Sequence[int]) -> int:
+        """What these examples cost together: their number, or their tokens."""
+        return sum(self.sizes[index] for index in indices)
+
+    def _expected(self, indices: Sequence[int], epoch: int | None) -> dict[str, Tensor] | None:
+        if self._coming is None:
+            return None
+        known, coming = self._coming
+        following = next(coming, None) if known == epoch else None
+        if following is not None and list(following[0]) == list(indices):
+            return following[1]
+        self._forget()
+        return None
+
+    def _forget(self) -> None:
+        if self._coming is not None:
+            cast("Generator[object, None, None]", self._coming[1]).close()  # its threads end
+            self._coming = None
+
 
 class StoredFeed:
-    """Features computed once with a frozen backbone, by example; only the ports that the head reads.
+    """Features of a frozen backbone, computed once; only the ports that the head reads.
 
     Args:
-        live: The feed that computes them; it is run exactly once over its examples.
-        ports: What to keep.
-        compute: Where batches are wanted; dense ports stay there.
+        live: Whose examples these are.
+        ports: What a row holds, in order.
+        views: Rows of each training view; one entry = the plain view.
     """
 
-    def __init__(self, live: LiveFeed, ports: Sequence[str], compute: Compute) -> None:
-        self.examples: Sequence[Example] = live.examples
-        self.sizes: Sequence[int] = live.sizes
-        self.compute = compute
-        rows: list[dict[str, torch.Tensor] | None] = [None] * len(live.examples)
-        for indices in pass_batches(live.sizes, compute):
-            for index, row in zip(indices, unbatch(live.batch(indices), ports), strict=True):
-                rows[index] = row
-        self._rows = [row for row in rows if row is not None]
-        self._dense = self._join_dense()
-        if self._dense is not None:
-            self._rows = []
+    def __init__(self, live: LiveFeed, ports: Sequence[str], views: Sequence[Rows]) -> None:
+        self.examples, self.sizes, self.compute = live.examples, live.sizes, live.compute
+        self._units, self._tally, self._view = live.units, live.tally, live.view
+        self._ports = tuple(ports)
+        self._rows: tuple[Rows | Sequence[Row], ...] = tuple(views)
+        self._dense = [self._join_dense(rows) for rows in self._rows]
+        self._rows = tuple(() if dense else rows for dense, rows in zip(self._dense, self._rows, strict=True))
 
     def batch(self, indices: Sequence[int], *, epoch: int | None = None) -> Features:
         """The stored features of the examples, padded to the longest where they are ragged."""
-        if self._dense is None:
-            return collate([self._rows[index] for index in indices], self.compute.device)
-        where = torch.as_tensor(indices, device=self.compute.device)
-        return {port: tensor.index_select(0, where) for port, tensor in self._dense.items()}
+        self._tally.forward(self._units(indices), len(indices), after=HEAD)
+        if epoch is not None:
+            self._tally.backward(self._units(indices))
+        at = ((self._view(epoch) or 1) - 1) if len(self._rows) > 1 else 0
+        dense = self._dense[at]
+        if dense is None:
+            rows = [dict(zip(self._ports, self._rows[at][index], strict=True)) for index in indices]
+            return collate(rows, self.compute.device)
+        device = next(iter(dense.values())).device
+        where = torch.as_tensor(indices, device=device)
+        return {port: tensor.index_select(0, where).to(self.compute.device) for port, tensor in dense.items()}
 
-    def _join_dense(self) -> dict[str, torch.Tensor] | None:
-        shapes = {port: {row[port].shape for row in self._rows} for port in (self._rows[0] if self._rows else ())}
-        if not self._rows or any(len(found) > 1 for found in shapes.values()):
+    def expect(self, batches: Sequence[Sequence[int]], *, epoch: int | None = None) -> None:
+        """Nothing is left to prepare."""
+
+    def _join_dense(self, rows: Rows | Sequence[Row]) -> dict[str, Tensor] | None:
+        """All rows of one view as one tensor for each port, on the device where they fit there; None where they are ragged."""
+        every = [rows[index] for index in range(len(self.examples))]
+        if not every or any(len({row[at].shape for row in every}) > 1 for at in range(len(self._ports))):
             return None
-        return collate(self._rows, self.compute.device)
+        size = sum(tensor.nbytes for row in every for tensor in row)
+        if size > DEVICE_SHARE * free_memory(self.compute.device):
+            return None
+        device = self.compute.device
+        return {port: torch.stack([row[at] for row in every]).to(device) for at, port in enumerate(self._ports)}
 
 
 def pass_batches(sizes: Sequence[int], compute: Compute) -> list[list[int]]:
     """Batches of indices for a pass that learns nothing."""
     limit = PASS_EXAMPLES if len(set(sizes)) > 1 else compute.pass_examples
     return frozen_batches(sizes, compute.pass_tokens, limit)
-
-
-def measure(model: Model, examples: Sequence[Example]) -> list[int]:
-    """Cost of each example, 1 where the backbone knows no difference."""
-    sizes = model.backbone.sizes([example.input for example in examples])
-    return [1] * len(examples) if sizes is None else list(sizes)

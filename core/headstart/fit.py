@@ -10,14 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headstart.build import Built, build, make_model
+from headstart.build import Built, build, make_model, prepare_model
 from headstart.checkpoint import save_model
 from headstart.data import Data
 from headstart.device import Compute, choose
 from headstart.errors import HeadstartError
+from headstart.evaluating import evaluating
 from headstart.events import Events, Tell
 from headstart.example import Example
+from headstart.feeds import Feeds
 from headstart.files import MANIFEST, write_json
+from headstart.floor import Floor
+from headstart.forecast import warnings_of
 from headstart.judge import judge, run_baselines
 from headstart.ledger import Ledger
 from headstart.loop import Training
@@ -28,8 +32,9 @@ from headstart.predictions import write_predictions
 from headstart.progress import trackers
 from headstart.recipe import Recipe
 from headstart.run import Run, create_folder, point_latest, write_recipe
+from headstart.scratch_baseline import Against, against_scratch, check_scratch
 from headstart.share import share_out
-from headstart.training import Feeds, answers, train
+from headstart.training import answers, train
 
 FINAL = -1  # number of the round that makes the model which is kept; folds count from 0
 
@@ -53,6 +58,8 @@ def fit(recipe: Recipe, out: Path, *, data: Data | None = None, report: bool = T
     with naming_folders(recipe):
         built = build(recipe, data=data)
     recipe = replace(recipe, data=replace(recipe.data, options={**recipe.data.options, **built.data.pinned()}))
+    check_scratch(recipe, built.model)
+    evaluations = evaluating(recipe, built.data, built.data.target)
     shared = share_out(recipe, built.data)
     folder = create_folder(out, recipe)
     tell = Events(trackers(folder, quiet=quiet))
@@ -61,20 +68,28 @@ def fit(recipe: Recipe, out: Path, *, data: Data | None = None, report: bool = T
         tell("start", name=recipe.name, folder=str(folder), backbone=recipe.backbone.use, strategy=recipe.strategy.use)
         shared.write(folder, tell)
         tell_cut(built, shared.used(), tell)
+        for message in warnings_of(recipe, built, shared.used()):
+            tell("warning", message=message)
 
         outcomes: list[Outcome] = []
+        transfer: Mapping[str, Any] = {}
         for fold, parts in shared.rounds():
-            trained = train_round(recipe, built, parts, compute, tell, fold=fold)
-            outcomes += trained.outcomes
+            trained = train_round(recipe, built, parts, compute, tell, fold=fold, settles=bool(evaluations.parts))
+            outcomes += evaluations.decided(trained.outcomes)
             if parts["test"] and recipe.baselines != "none":
                 outcomes += run_baselines(built, parts, seed=recipe.train.seed, fold=fold, tell=tell)
+            if parts["test"] and recipe.baselines == "scratch":
+                against = trained.against_scratch(recipe, built.data, parts, fold=fold)
+                outcomes, transfer = [*outcomes, *against.outcomes], against.facts
 
         found = judge(built.data.target, outcomes, trained.model.head.score, sizes(trained, outcomes), seed=recipe.train.seed)
         tell("result", selected_by=found.selected_by, **found.values())
-        save_model(trained.model, recipe, folder / "model")
+        built.strategy.finish(trained.model)
+        save_model(trained.model, recipe, folder / "model", extra=evaluations.save)
         write_predictions(outcomes, folder / "predictions.parquet", excerpt=built.data.excerpt)
         write_json(folder / "ledger.json", trained.ledger)
-        write_json(folder / "metrics.json", {**found.as_json(), "head": dict(trained.model.head.facts())})
+        further = {"head": dict(trained.model.head.facts()), "evaluations": evaluations.measured, "transfer": transfer}
+        write_json(folder / "metrics.json", {**found.as_json(), **further})
         run = Run(folder)
         if report:
             run.report()
@@ -108,29 +123,50 @@ class Trained:
     outcomes: Sequence[Outcome]
     ledger: Mapping[str, Any]
     n: Mapping[str, int]
+    seconds: float
 
     @property
     def model(self) -> Model:
         """The model with its best weights."""
         return self.training.model
 
+    def against_scratch(self, recipe: Recipe, data: Data, parts: Mapping[str, Sequence[Example]], *, fold: int) -> Against:
+        """The same network from random weights, with as much computation as this one's training had."""
+        return against_scratch(recipe, data, self.training, self.ledger["phases"], parts, seconds=self.seconds, fold=fold)
+
 
 def train_round(
-    recipe: Recipe, built: Built, parts: Mapping[str, Sequence[Example]], compute: Compute, tell: Tell, *, fold: int
+    recipe: Recipe,
+    built: Built,
+    parts: Mapping[str, Sequence[Example]],
+    compute: Compute,
+    tell: Tell,
+    *,
+    fold: int,
+    settles: bool = False,
 ) -> Trained:
-    """Train on one division of the examples; each fold begins with a model of its own."""
+    """Train on one division of the examples; each fold begins with a model of its own.
+
+    `settles`: also predict a fold's validation part, which evaluations learn from.
+    """
     model = built.model
     if fold != FINAL:
         tell = partial(tell, fold=fold + 1)
         tell("fold")
         model = make_model(recipe, built.data.target)
-        built.strategy.prepare(model)
+        prepare_model(recipe, built.strategy, model)
     training = Training(model.to(compute.device), built.strategy, recipe.train, compute, tell)
-    feeds = Feeds(training, built.data, dict(parts))
+    feeds = Feeds(training, built.data, dict(parts), recipe)
+    started = time.perf_counter()
     ledger = train(training, feeds)
-    asked = [split for split in ("val", "test") if parts[split] and (fold == FINAL or split == "test")]
+    seconds = time.perf_counter() - started
+    asked = [split for split in ("val", "test") if parts[split] and (fold == FINAL or split == "test" or settles)]
     outcomes = [Outcome("run", split, parts[split], answers(training, feeds, split), fold) for split in asked]
-    return Trained(training, outcomes, _ledger(training, ledger, feeds), {name: len(part) for name, part in parts.items()})
+    n = {name: len(part) for name, part in parts.items()}
+    floor = feeds.floor(ledger.entries)
+    if floor is not None:
+        tell("floor", message=str(floor), **floor.as_json())
+    return Trained(training, outcomes, _ledger(training, ledger, feeds, floor), n, seconds)
 
 
 def sizes(trained: Trained, outcomes: Sequence[Outcome]) -> dict[str, int]:
@@ -146,12 +182,13 @@ def tell_cut(built: Built, examples: Sequence[Example], tell: Tell) -> None:
         tell("truncated", examples=sum(1 for count in lost if count), of=len(lost))
 
 
-def _ledger(training: Training, ledger: Ledger, feeds: Feeds) -> dict[str, Any]:
+def _ledger(training: Training, ledger: Ledger, feeds: Feeds, floor: Floor | None) -> dict[str, Any]:
     return {
         "stages": [*training.model.stage_names, HEAD],
         "total_steps": sum(entry["steps"] for entry in ledger.entries),
         "phases": ledger.entries,
         "kept": ledger.kept,
         "drift": ledger.drift(),
-        "forward": dict(feeds.passes),
+        "executions": dict(feeds.tally.executions),
+        "floor": None if floor is None else {name: floor.as_json()[name] for name in ("times", "gflop", "least_gflop")},
     }

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
+from headstart.errors import UsageError
 from headstart.example import Target
 from headstart.features import Features
 
@@ -29,6 +30,16 @@ class Prediction:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Network(Protocol):
+    """What a head may ask of the backbone when they meet; `headstart.backbone.Backbone` has it."""
+
+    ports: Mapping[str, int]
+
+    def auxiliary(self, port: str) -> tuple[nn.Module, int] | None:
+        """Layers between a port and the last layer of its auxiliary classifier, and their width; None = there are none."""
+        ...
+
+
 class Head(nn.Module, ABC):
     """A task on top of features: `HeadClass(ports, target, **options)`; keyword-only arguments are the recipe's options.
 
@@ -36,14 +47,21 @@ class Head(nn.Module, ABC):
         kinds: Kinds of target that it can learn: ("class",), ("number",), ...
         needs: Ports that it reads; the only ones that are stored for it.
         by_gradient: True = trained by `loss`; False = `fit` learns in one go on the features of a frozen backbone.
+
+    Attributes:
+        training_ports: Further ports that `loss` reads, only where they lead to something that trains; never stored.
     """
 
     kinds: ClassVar[tuple[str, ...]]
     needs: ClassVar[tuple[str, ...]] = ("pooled",)
     by_gradient: ClassVar[bool] = True
+    training_ports: tuple[str, ...] = ()
 
     def __init__(self, ports: Mapping[str, int], target: Target) -> None:
         super().__init__()
+        absent = [port for port in self.needs if port not in ports]
+        if absent:
+            raise UsageError(f"a {type(self).__name__} head reads the port {absent[0]}; this network gives {', '.join(ports)}")
         self.ports = {port: ports[port] for port in self.needs}
         self.target = target
 
@@ -68,6 +86,18 @@ class Head(nn.Module, ABC):
     def facts(self) -> Mapping[str, Any]:
         """What was learnt besides the weights (a chosen constant, what clusters are like), plain JSON, for `metrics.json`."""
         return {}
+
+    def join(self, backbone: Network) -> None:
+        """Meet the backbone once, before anything trains; the default does nothing."""
+
+    def kept(self) -> Head:
+        """The part of this head that predicts and is saved; the default is all of it."""
+        return self
+
+    @classmethod
+    def saved_part(cls, use: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Name and options of the head that `kept` gives, from this one's."""
+        return use, dict(options)
 
     def settle(self, targets: Sequence[Any]) -> None:
         """See all training targets once before training (class counts, mean and scale); the default does nothing."""

@@ -39,6 +39,18 @@ def headstart_data() -> Iterable[Component]:
 
 
 @hookspec
+def headstart_evaluations() -> Iterable[Component]:
+    """Evaluations: measures beyond a head's own scores; each target is a subclass of `headstart.Evaluation`."""
+
+
+@hookspec
+def headstart_report() -> Iterable[Component]:
+    """Sections of the report: each target is a function `Evidence -> Sequence[Figure]` of `headstart.report`, none where
+    the run has nothing for it; the component's summary is the section's title.
+    """
+
+
+@hookspec
 def headstart_recipes() -> Iterable[Path]:
     """Folders of recipes that the plugin brings; shown by `headstart list recipes`, copied by `headstart cp`."""
 

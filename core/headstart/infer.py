@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.build import make_data
 from headstart.device import choose
 from headstart.errors import DataError
+from headstart.evaluating import saved_evaluating
 from headstart.example import Example
 from headstart.feed import LiveFeed
 from headstart.freezing import train_only
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 
 
 def infer(run: Run, examples: Sequence[Example]) -> list[Prediction]:
-    """Predictions for examples that are read already, in their order."""
+    """Predictions for examples that are read already, in their order, as the run's evaluations decide."""
+    predictions = head_predictions(run, examples)
+    return saved_evaluating(run.recipe, run.model.head.target, run.folder / "model").decide(predictions)
+
+
+def head_predictions(run: Run, examples: Sequence[Example]) -> list[Prediction]:
+    """What the head alone says."""
     if not examples:
         return []
     compute = choose(run.recipe.train)
@@ -42,8 +49,11 @@ def evaluate(run: Run, source: Path) -> dict[str, Any]:
     if not examples:
         raise DataError(f"{source}: no example has a label; headstart predict gives predictions without labels")
     _check_labels(run, examples, source)
-    outcome = Outcome("run", "test", examples, infer(run, examples))
-    return {"n": len(examples), "test": {name: asdict(i) for name, i in score_intervals(run.model.head.score, outcome).items()}}
+    raw = Outcome("run", "test", examples, head_predictions(run, examples))
+    evaluations = saved_evaluating(run.recipe, run.model.head.target, run.folder / "model")
+    outcome = replace(raw, predictions=evaluations.decide(raw.predictions))
+    scores = {name: asdict(interval) for name, interval in score_intervals(run.model.head.score, outcome).items()}
+    return {"n": len(examples), "test": scores, **({"evaluations": found} if (found := evaluations.measure(raw)) else {})}
 
 
 def _check_labels(run: Run, examples: Sequence[Example], source: Path) -> None:

@@ -28,8 +28,9 @@ class Ledger:
 
     def open(self, phase: Phase, chosen: Chosen) -> None:
         """Write down the phase's groups and the hash of every tensor before its first step."""
-        for name in _names(chosen):
-            self._origin.setdefault(name, self._model.weights()[name].detach().cpu().clone())
+        for name, weight in (pair for group in chosen for pair in group.items()):
+            if name not in self._origin:
+                self._origin[name] = weight.detach().cpu().clone()
         self._before = digests(self._model)
         self.entries.append({"name": phase.name, "groups": _groups(phase, chosen), "rates": _rates(self._model, phase, chosen)})
 
@@ -37,12 +38,13 @@ class Ledger:
         """Compare every tensor with its hash from before the phase.
 
         Raises:
-            FreezingError: A tensor outside the phase's groups changed, or a buffer of a stage that does not train.
+            FreezingError: A tensor outside the phase's groups changed, or a buffer of a module that does not train.
         """
         after = digests(self._model)
         moved = {name for name, digest in after.items() if digest != self._before.get(name)}
         trainable = _names(chosen)
-        frozen = [name for name in after if name not in trainable and not self._is_free_buffer(name, trainable)]
+        weights = tuple(self._model.weights())
+        frozen = [name for name in after if name not in trainable and not self._is_free_buffer(name, weights, trainable)]
         broken = [name for name in frozen if name in moved]
         if broken:
             phase = self.entries[-1]["name"]
@@ -63,12 +65,18 @@ class Ledger:
                 pair[0] += float((now - start.float()).square().sum())
         return {stage: (change / size) ** 0.5 if size else 0.0 for stage, (change, size) in squares.items()}
 
-    def _is_free_buffer(self, name: str, trainable: set[str]) -> bool:
-        """Buffers belong to what trains with them: the head's always, a stage's where one of its parameters trains."""
-        if name in self._model.weights():
-            return False
+    def _is_free_buffer(self, name: str, weights: Sequence[str], trainable: set[str]) -> bool:
+        """Buffers belong to what trains with them: the head's always, a module's where one of its own parameters trains.
+
+        Those of a module without parameters go with its stage.
+        """
         owner = self._model.owner.get(name, HEAD)
-        return owner == HEAD or any(self._model.owner[other] == owner for other in trainable)
+        if name in weights:
+            return False
+        module = f"{name.rpartition('.')[0]}."
+        if owner == HEAD or not any(other.startswith(module) for other in weights):
+            return owner == HEAD or any(self._model.owner[other] == owner for other in trainable)
+        return any(other.startswith(module) for other in trainable)
 
 
 def digests(model: Model) -> dict[str, str]:

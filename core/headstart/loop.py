@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from headstart.best import Best
 from headstart.device import Compute
+from headstart.ema import Average
 from headstart.errors import TrainingError
 from headstart.events import Tell
 from headstart.example import Example
@@ -19,11 +21,12 @@ from headstart.feed import Feed, pass_batches
 from headstart.freezing import set_modes
 from headstart.head import Prediction
 from headstart.ledger import Chosen
+from headstart.mixing import losses_of
 from headstart.model import HEAD, Model
 from headstart.order import batch_count, micro_batches, seed_of, training_batches
 from headstart.phases import Group, Phase
 from headstart.recipe import TrainPlan
-from headstart.schedule import factors
+from headstart.schedule import factors, lengths
 from headstart.scores import LOWER_IS_BETTER
 from headstart.strategy import Strategy
 
@@ -37,46 +40,6 @@ class Training:
     plan: TrainPlan
     compute: Compute
     tell: Tell
-
-
-@dataclass
-class Best:
-    """The best weights so far by the selecting score on validation; equal scores go to the smaller validation loss.
-
-    Attributes:
-        where: What the best weights came from: the number of an epoch, the name of a phase.
-        age: Considerations since it was found.
-        state: The kept weights, and every buffer.
-    """
-
-    score: float = -math.inf
-    loss: float = math.inf
-    where: int | str = 0
-    age: int = 0
-    state: dict[str, Tensor] = field(default_factory=dict)
-
-    def watch(self, model: Model, chosen: Chosen) -> None:
-        """Also keep these weights, which have not trained since the best was found, and all buffers."""
-        now = model.state()
-        for name in ({name for group in chosen for name in group} | (now.keys() - model.weights().keys())) - self.state.keys():
-            self.state[name] = now[name].clone()
-
-    def consider(self, score: float, loss: float, where: int | str, model: Model) -> bool:
-        """Keep the model's state if it is better; says whether it was."""
-        better = (score, -loss) > (self.score, -self.loss)
-        self.age = 0 if better else self.age + 1
-        if better:
-            self.score, self.loss, self.where = score, loss, where
-            now = model.state()
-            self.state = {name: now[name].clone() for name in self.state}
-        return better
-
-    def restore(self, model: Model) -> None:
-        """Put the kept state back into the model."""
-        now = model.state()
-        with torch.no_grad():
-            for name, tensor in self.state.items():
-                now[name].copy_(tensor)
 
 
 def run_phase(
@@ -96,32 +59,38 @@ def run_phase(
         Entries for the ledger: start_step, steps, epochs, best_epoch, schedule.
     """
     train, val = feeds
-    optimizer = make_optimizer(phase.groups, chosen, training.compute)
-    rates = factors(phase, batch_count(len(train.examples), training.plan.batch_size) * phase.epochs)
+    plan, model = training.plan, training.model
+    optimizer, average = make_optimizer(phase.groups, chosen, training.compute), Average(chosen, plan.ema)
+    steps, epochs = lengths(phase, batch_count(len(train.examples), plan.batch_size))
+    rates = factors(phase, steps)
     step = epoch = 0
-    for epoch in range(1, phase.epochs + 1):
+    for epoch in range(1, epochs + 1):
         started = time.perf_counter()
-        torch.manual_seed(seed_of("dropout", training.plan.seed, phase.name, epoch))
-        set_modes(training.model)
+        torch.manual_seed(seed_of("dropout", plan.seed, phase.name, epoch))
+        set_modes(model)
+        batches = training_batches(seed_of(plan.seed, phase.name), epoch, train.sizes, plan.batch_size)[: steps - step]
         loss = 0.0
-        for indices in training_batches(seed_of(training.plan.seed, phase.name), epoch, train.sizes, training.plan.batch_size):
-            _set_rates(optimizer, rates[step])
-            loss += _step(training, optimizer, train, indices, epoch) * len(indices) / len(train.examples)
+        train.expect([part for indices in batches for part in micro_batches(indices, plan.micro_batch)], epoch=epoch)
+        for indices in batches:
+            set_rates(optimizer, rates[step])
+            loss += take_step(training, optimizer, train, indices, epoch) * len(indices)
+            average.update()
             step += 1
-            training.tell("step", phase=phase.name, step=step, steps=len(rates))
-        figures = validate(training, val)
-        score = _selecting({} if training.plan.keep == "last" else figures, otherwise=first_step + step)
-        is_best = best.consider(score, figures.get("loss", 0.0), epoch, training.model)
+            training.tell("step", phase=phase.name, step=step, steps=steps)
+        with average.standing_in():
+            figures = validate(training, val)
+            score = _selecting({} if plan.keep == "last" else figures, otherwise=first_step + step)
+            is_best = best.consider(score, figures.get("loss", 0.0), epoch, model)
         training.tell(
             "epoch",
             phase=phase.name,
             epoch=epoch,
-            epochs=phase.epochs,
+            epochs=epochs,
             step=first_step + step,
             seconds=round(time.perf_counter() - started, 3),
-            train_loss=loss,
+            train_loss=loss / sum(map(len, batches)),
             val=figures,
-            lr=_stage_rates(training.model, phase.groups, chosen, rates[step - 1]),
+            lr=_stage_rates(model, phase.groups, chosen, rates[step - 1]),
             best=is_best,
         )
         if val is not None and phase.patience and best.age >= phase.patience:
@@ -143,7 +112,9 @@ def validate(training: Training, feed: Feed | None) -> dict[str, float]:
     answers: dict[int, Prediction] = {}
     model.eval()
     with torch.no_grad():
-        for indices in pass_batches(feed.sizes, feed.compute):
+        batches = pass_batches(feed.sizes, feed.compute)
+        feed.expect(batches)
+        for indices in batches:
             features, targets = feed.batch(indices), [feed.examples[index].target for index in indices]
             if model.head.by_gradient:
                 loss = torch.stack(list(model.head.loss(features, targets).values())).sum()
@@ -158,7 +129,9 @@ def predict(model: Model, feed: Feed) -> list[Prediction]:
     answers: dict[int, Prediction] = {}
     model.eval()
     with torch.no_grad():
-        for indices in pass_batches(feed.sizes, feed.compute):
+        batches = pass_batches(feed.sizes, feed.compute)
+        feed.expect(batches)
+        for indices in batches:
             answers.update(zip(indices, model.head.predict(feed.batch(indices)), strict=True))
     return [answers[index] for index in range(len(feed.examples))]
 
@@ -175,7 +148,12 @@ def make_optimizer(groups: Sequence[Group], chosen: Chosen, compute: Compute) ->
     return torch.optim.AdamW(entries, fused=compute.device.type in ("cpu", "cuda"))
 
 
-def _step(training: Training, optimizer: torch.optim.Optimizer, feed: Feed, indices: list[int], epoch: int) -> float:
+def take_step(training: Training, optimizer: torch.optim.Optimizer, feed: Feed, indices: list[int], epoch: int) -> float:
+    """One optimiser step on a batch, in micro-batches; the loss before it, the mean over the batch.
+
+    Raises:
+        TrainingError: The loss is not finite.
+    """
     optimizer.zero_grad(set_to_none=True)
     total = 0.0
     for part in micro_batches(indices, training.plan.micro_batch):
@@ -193,7 +171,7 @@ def _step(training: Training, optimizer: torch.optim.Optimizer, feed: Feed, indi
 def _loss(training: Training, feed: Feed, indices: list[int], epoch: int) -> Tensor:
     examples = [feed.examples[index] for index in indices]
     features = feed.batch(indices, epoch=epoch)
-    losses = training.model.head.loss(features, [example.target for example in examples])
+    losses = losses_of(training.model.head, features, [example.target for example in examples], feed)
     loss = torch.stack(list(losses.values())).sum() + training.strategy.penalty(training.model)
     _finite(loss, f"at epoch {epoch}", examples)
     return loss
@@ -207,7 +185,8 @@ def _finite(loss: Tensor, where: str, examples: Sequence[Example]) -> float:
     return value
 
 
-def _set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its peak rate times a factor."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * rate
 

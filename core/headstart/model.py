@@ -29,14 +29,19 @@ class Model(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
-        stage_of = owners(backbone.network, backbone.stages)
-        self.owner: dict[str, str] = {f"backbone.{name}": stage for name, stage in stage_of.items()}
-        self.owner.update({name: HEAD for name, _ in _prefixed(HEAD, head.named_parameters())})
+        self.owner: dict[str, str] = {}
+        self.find_owners()
 
     def forward(self, batch: Mapping[str, Tensor]) -> Features:
         """Features of one prepared batch."""
         features: Features = self.backbone(batch)
         return features
+
+    def find_owners(self) -> None:
+        """Give every parameter its owner anew; after a strategy put modules of its own into the network (adapters)."""
+        stage_of = owners(self.backbone.network, self.backbone.stages)
+        self.owner = {f"backbone.{name}": stage for name, stage in stage_of.items()}
+        self.owner.update({name: HEAD for name, _ in _prefixed(HEAD, self.head.named_parameters())})
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -63,17 +68,20 @@ class Model(nn.Module):
             UsageError: A selector matches no parameter at all, or a group is left with none.
         """
         pool = self.weights()
+        every = tuple(pool)
         chosen: list[dict[str, nn.Parameter]] = []
         for group in groups:
-            names = [name for pattern in group.select for name in self._matching(pattern)]
+            names = [name for pattern in group.select for name in self._matching(pattern, every)]
             claimed = {name: pool.pop(name) for name in dict.fromkeys(names) if name in pool}
             if not claimed:
                 raise UsageError(f"the group {list(group.select)} has no parameters left: earlier groups claim them all")
             chosen.append(claimed)
         return chosen
 
-    def _matching(self, pattern: str) -> list[str]:
-        names = [name for name in self.weights() if self._matches(name, pattern)]
+    def _matching(self, pattern: str, every: Sequence[str]) -> list[str]:
+        if pattern in self.owner and pattern in every:  # a parameter's own name
+            return [pattern]
+        names = [name for name in every if self._matches(name, pattern)]
         if not names:
             known = (HEAD, "backbone", *self.stage_names)
             close = get_close_matches(pattern, known, n=1)

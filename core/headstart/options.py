@@ -10,19 +10,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    TypedDict,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    is_typeddict,
+)
 
 import griffe
 
 from headstart.components import Component
 from headstart.errors import PluginError
 from headstart.place import Place
-from headstart.source import UnreadableError, canonical, definition_of, lineage, read_class, value_of
+from headstart.source import UnreadableError, canonical, definition_of, lineage, read_class, section_of, value_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-ATTRIBUTES = ("modality", "target_kinds", "port_names", "kinds", "needs", "by_gradient")
+ATTRIBUTES = ("modality", "target_kinds", "port_names", "kinds", "needs", "by_gradient", "wraps")
 SCALARS: Mapping[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "None": None, "Any": Any}
 CONTAINERS: Mapping[str, Any] = {
     "tuple": tuple, "list": list, "dict": dict, "Sequence": Sequence, "Mapping": Mapping, "Literal": Literal, "Union": Union,
@@ -188,8 +200,20 @@ def _named(name: str, module: griffe.Module) -> Any:
         return CONTAINERS[last]
     if canonical(name, module) == "headstart.place.Place":
         return Place
+    if (section := section_of(name, module)) is not None:
+        return _section(section)
     definition, home = definition_of(name, module)
     return type_of(definition, home)
+
+
+def _section(cls: griffe.Class) -> Any:
+    """A TypedDict of the source as an object: a section within an option's value."""
+    fields = {
+        member.name: type_of(str(member.annotation), cls.module)
+        for member in cls.members.values()
+        if isinstance(member, griffe.Attribute) and member.annotation is not None
+    }
+    return cast(Any, TypedDict)(cls.name, fields)
 
 
 def _generic(node: ast.Subscript, module: griffe.Module) -> Any:
@@ -199,6 +223,8 @@ def _generic(node: ast.Subscript, module: griffe.Module) -> Any:
         return Literal[tuple(value_of(ast.unparse(item), module) for item in inner)]
     if name == "Annotated":
         return _type(inner[0], module)
+    if name == "NotRequired":
+        return NotRequired[_type(inner[0], module)]
     if name not in CONTAINERS:
         raise UnreadableError(f"'{ast.unparse(node)}' is no type that a recipe can hold")
     arguments = [Ellipsis if ast.unparse(item) in ("...", "Ellipsis") else _type(item, module) for item in inner]
@@ -288,5 +314,18 @@ def strict(annotation: Any) -> Any:
     if origin in (Union, types.UnionType):
         return reduce(or_, [strict(argument) for argument in arguments])
     if origin in (None, Literal):
-        return annotation
+        return _section_model(annotation) if is_typeddict(annotation) else annotation
     return origin[tuple(argument if argument is Ellipsis else strict(argument) for argument in arguments)]
+
+
+@lru_cache(maxsize=256)
+def _section_model(section: Any) -> type[BaseModel]:
+    """A pydantic model of a TypedDict, as strict as the option that holds it."""
+    from pydantic import ConfigDict, create_model
+
+    hints = typing.get_type_hints(section, include_extras=True)
+    fields: dict[str, Any] = {
+        name: (strict(get_args(hint)[0]), None) if get_origin(hint) is NotRequired else (strict(hint), ...)
+        for name, hint in hints.items()
+    }
+    return create_model(section.__name__, __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields)

@@ -34,6 +34,7 @@ class Phase:
         groups: What trains; everything else is frozen.
         schedule: Shape of the learning rate over the phase's steps, as a factor of each group's `lr`.
         warmup: Share of the steps in which the factor rises from 0 to 1, in [0, 1).
+        steps: Optimiser steps at most, with rates scheduled over them; None = as many as the epochs have.
         patience: Epochs without a better selecting score before the phase ends early; None = run all.
     """
 
@@ -43,3 +44,4 @@ class Phase:
     schedule: Schedule = "cosine"
     warmup: float = 0.1
     patience: int | None = None
+    steps: int | None = None

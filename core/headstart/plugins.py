@@ -71,6 +71,10 @@ class Registry:
         """Functions that are called with every event of a run."""
         return tuple(tracker for record in self.records for tracker in record.trackers)
 
+    def sections(self) -> list[Component]:
+        """Sections that plugins add to the report, those of the first plugin first."""
+        return [component for record in self.records for component in record.components.get("report", ())]
+
     def commands(self) -> dict[str, click.Command]:
         """Further commands of the command line, by name; the first plugin to offer a name keeps it."""
         commands: dict[str, click.Command] = {}

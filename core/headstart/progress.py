@@ -80,18 +80,27 @@ def _audit(event: Mapping[str, Any]) -> str | None:
 
 
 def _phase(event: Mapping[str, Any]) -> str:
-    return f"phase {event['phase']}: {event['trainable']:,} trainable parameters, up to {event['epochs']} epochs"
+    most = f"{event['steps']} steps or {event['epochs']} epochs" if "steps" in event else f"{event['epochs']} epochs"
+    return f"phase {event['phase']}: {event['trainable']:,} trainable parameters, up to {most}"
 
 
 def _stored(event: Mapping[str, Any]) -> str:
-    if "after" in event:
-        what = f"the values after {event['after']} of {event['examples']} {event['split']} examples ({event['megabytes']} MB)"
-        return f"stored {what}: the frozen stages up to there ran once"
-    return f"stored {', '.join(event['ports'])} of {event['examples']} {event['split']} examples: the frozen backbone ran once"
+    what = f"the values after {event['after']}" if "after" in event else ", ".join(event["ports"])
+    whose = f"{event['examples']} {event['split']} examples" + (f" in {event['views']} views" if event["views"] > 1 else "")
+    new = f", {event['computed']} of them new" if event["place"] == "disk" else ""
+    error = f"; float16 differs by {event['error']:.1e}" if "error" in event else ""
+    network = f"; network: {', '.join(event['network'])}" if event.get("network") else ""
+    place = f"in memory, {event['megabytes']} MB" if event["place"] == "memory" else f"on disk, {event['megabytes']} MB{new}"
+    return f"stored {what} of {whose} {place}: {event['why']}{error}{network}"
 
 
 def _live(event: Mapping[str, Any]) -> str:
     return f"the frozen stages up to {event['after']} run in every step for {event['split']}: {event['why']}"
+
+
+def _idle(event: Mapping[str, Any]) -> str:
+    told = (f"{port} (behind {stage}, frozen up to there)" for port, stage in event["ports"].items())
+    return f"  without the auxiliary losses of {', '.join(told)}: they would teach nothing"
 
 
 def _epoch(event: Mapping[str, Any]) -> str:
@@ -102,6 +111,18 @@ def _epoch(event: Mapping[str, Any]) -> str:
     return f"  {event['phase']} {event['epoch']}/{event['epochs']}  {parts}"
 
 
+_BOUNDS = {
+    "work": "as much computation as the run",
+    "least": "the least that makes sense, more computation than the run",
+    "time": "all that the time limit allowed, less computation than the run",
+}
+
+
+def _scratch(event: Mapping[str, Any]) -> str:
+    passes = f"{event['steps']} steps, {event['passes']:.2g} passes over the training examples, {event['seconds']:.1f} s"
+    return f"baseline scratch: the same network from random weights: {passes}; {_BOUNDS[event['bound']]}"
+
+
 _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "start": _start,
     "split": _split,
@@ -109,9 +130,13 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "phase": _phase,
     "stored": _stored,
     "live": _live,
+    "idle": _idle,
     "epoch": _epoch,
+    "floor": lambda event: str(event["message"]),
+    "store": lambda event: str(event["message"]),
     "fold": lambda event: f"fold {event['fold']}",
     "baseline": lambda event: f"baseline {event['name']}: {event['examples']} examples predicted",
+    "scratch": _scratch,
     "warning": lambda event: f"warning: {event['message']}",
     "stopped": lambda event: f"stopped: {event['error']}: {event['message']}",
     "truncated": lambda event: f"{event['examples']} of {event['of']} inputs are too long and lose their ends",

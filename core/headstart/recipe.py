@@ -32,7 +32,7 @@ class SplitPlan:
         seed: Of the division alone, so that runs with other training seeds share it.
         leaks: What happens to examples of one group, or (near-)identical ones, in two splits: "error" stops, "move" puts
             them all into the split with the most of them (training first), "drop" takes them out of every split but the
-            last, so that the test stays whole.
+            last, so that the test stays whole, "keep" leaves them where they are, to measure what they do to the score.
         near: Also look for near-duplicates, not only identical inputs.
     """
 
@@ -42,7 +42,7 @@ class SplitPlan:
     train: float | int | None = None
     folds: int = 0
     seed: int = 0
-    leaks: Literal["error", "move", "drop"] = "error"
+    leaks: Literal["error", "move", "drop", "keep"] = "error"
     near: bool = True
 
 
@@ -57,10 +57,23 @@ class TrainPlan:
         clip: Largest norm of the gradient; 0 = no clipping.
         device: "auto" = cuda where there is one, else cpu.
         precision: "auto" = bf16 where the hardware computes it natively, else float32.
-        store: "auto" and "memory" compute frozen backbones once; "off" recomputes them each epoch.
+        store: Where values of frozen stages, computed once, are kept: "auto" = as the cost rule decides, phase by phase;
+            "memory" = for this run; "disk" = for later runs as well; "off" = recomputed each epoch.
+        views: Augmented training views per example that are computed once, kept, and cycled over the epochs; 0 = a new view
+            each epoch, always computed live. Without augmentation there is one view.
+        compact: Keep stored values as float16: half the size, relative error about 3e-4.
+        compile: "auto" = frozen stages are compiled where the work that is left repays the compilation; "off" = never.
+        workers: Threads that read and decode beside the computation; null = as many as there are cores, at most 8; 0 = none.
         keep: "best" = the weights of the epoch with the best selecting score on validation, over all phases; "last" = those
             of the last epoch, better where validation is so small that the best epoch is best by luck.
-        exact: One example per forward pass of a frozen backbone, so that stored and live features are equal to the bit.
+        ema: Decay per step of an exponential moving average of what trains, which validation, the test and the run then use
+            in place of the last weights, in [0, 1); 0 = none. It rises to this over the first steps of a phase, and the next
+            phase goes on from the average.
+        mix: Mixed training examples: "mixup" (Zhang et al. 2018) or "cutmix" (Yun et al. 2019); pictures and volumes only,
+            computed live.
+        mix_alpha: Of the beta distribution of the mixing share, > 0; null = 0.2 for mixup, 1 for cutmix.
+        exact: One example per forward pass of frozen stages, neither folded nor compiled, so that stored and live values are
+            equal to the bit.
     """
 
     seed: int = 0
@@ -69,8 +82,15 @@ class TrainPlan:
     clip: float = 1.0
     device: str = "auto"
     precision: Literal["auto", "float32", "bf16"] = "auto"
-    store: Literal["auto", "memory", "off"] = "auto"
+    store: Literal["auto", "memory", "disk", "off"] = "auto"
+    views: int = 0
+    compact: bool = False
+    compile: Literal["auto", "off"] = "auto"
+    workers: int | None = None
     keep: Literal["best", "last"] = "best"
+    ema: float = 0.0
+    mix: Literal["none", "mixup", "cutmix"] = "none"
+    mix_alpha: float | None = None
     exact: bool = False
 
 
@@ -79,7 +99,9 @@ class Recipe:
     """Names one of each part, with options. Data only: no expressions, no import paths.
 
     Attributes:
-        baselines: "auto" = majority class, and TF-IDF + logistic regression for text; "none".
+        evaluation: Measures beyond the head's own scores; None = what the data part prescribes, with its defaults.
+        baselines: "auto" = the plain methods that fit the data (majority class; TF-IDF or histogram + logistic regression);
+            "scratch" = these, and the same network trained from random weights with the same amount of computation; "none".
         file: Where it was read from; None = made in Python.
         overrides: What `--set` changed, as given.
     """
@@ -91,7 +113,8 @@ class Recipe:
     name: str = "run"
     split: SplitPlan = SplitPlan()
     train: TrainPlan = TrainPlan()
-    baselines: Literal["auto", "none"] = "auto"
+    evaluation: Part | None = None
+    baselines: Literal["auto", "scratch", "none"] = "auto"
     file: Path | None = None
     overrides: tuple[str, ...] = ()
 

@@ -22,11 +22,12 @@ from headstart.wording import key_hint, option_faults
 
 __all__ = ["check_recipe", "dump_recipe", "find_recipe", "load_recipe", "read_recipe", "recipe_from_mapping"]
 
-PARTS: tuple[Kind, ...] = ("data", "backbone", "head", "strategy")  # in the order of a recipe
+PARTS: tuple[Kind, ...] = ("data", "backbone", "head", "strategy", "evaluation")  # in the order of a recipe
 SECTIONS = ("name", *PARTS, "split", "train", "baselines")
 REQUIRED: tuple[Kind, ...] = ("data", "backbone")
+OPTIONAL: tuple[Kind, ...] = ("evaluation",)  # absent = what the data part prescribes
 NAME = re.compile(r"[\w][\w .+-]{0,99}")  # becomes part of a folder's name
-BASELINES = ("auto", "none")
+BASELINES = ("auto", "scratch", "none")
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -90,7 +91,9 @@ def dump_recipe(recipe: Recipe) -> str:
 
     document: dict[str, Any] = {"name": recipe.name}
     for kind in PARTS:
-        part: Part = getattr(recipe, kind)
+        part: Part | None = getattr(recipe, kind)
+        if part is None:
+            continue
         defaults = {option.name: option.default for option in describe(registry().find(kind, part.use)).options}
         document[kind] = _plain({"use": part.use, **defaults, **part.options})
     for section, plan in (("split", recipe.split), ("train", recipe.train)):
@@ -162,7 +165,10 @@ class _Check:
 
     def _find_parts(self, data: Mapping[str, Any]) -> None:
         for kind in PARTS:
-            section = data.get(kind, None if kind in REQUIRED else getattr(Recipe, kind).use)
+            if kind in OPTIONAL and kind not in data:
+                continue
+            default = None if kind in REQUIRED or kind in OPTIONAL else getattr(Recipe, kind).use
+            section = data.get(kind, default)
             way: Key = (kind, "use") if isinstance(section, dict) else (kind,)
             use = section.get("use") if isinstance(section, dict) else section
             if isinstance(use, str):
@@ -197,7 +203,28 @@ class _Check:
             if option.has_place and option.name in given:
                 given[option.name] = self._placed(given[option.name], (kind, option.name))
         values = self._checked(kind, options_model(description.component), description.options, given)
+        if values is not None and description.attributes.get("wraps") == kind:
+            self._check_wrapped(kind, {option.name: option.default for option in description.options} | values)
         return None if values is None else Part(description.component.name, values)
+
+    def _check_wrapped(self, kind: Kind, values: Mapping[str, Any]) -> None:
+        """The part that this one wraps is named by its option `main`, and has the options in `options`."""
+        from pydantic import ValidationError
+
+        try:
+            inner = describe(registry().find(kind, values["main"]))
+        except UnknownNameError as error:
+            self.problems.append(self.document.at_value((kind, "main"), f"no {kind} named '{values['main']}'", error.hint))
+            return
+        given = values["options"] or {}
+        try:
+            options_model(inner.component).model_validate(dict(given))
+        except ValidationError as error:
+            known: dict[str, list[str]] = {kind: [option.name for option in inner.options]}
+            for fault in option_faults(inner.options, given, error.errors(include_url=False)):
+                hint = key_hint(str(fault.way[0]), kind, known) if fault.is_unknown else fault.hint
+                place = self.document.at_key if fault.is_unknown else self.document.at_value
+                self.problems.append(place((kind, "options", *fault.way), fault.message, hint))
 
     def _placed(self, value: Any, way: Key) -> Any:
         """Relative places made absolute where something exists there."""
@@ -235,7 +262,8 @@ class _Check:
             return False
         value = data[key]
         if key == "baselines" and value not in BASELINES:
-            self.problems.append(self.document.at_value((key,), f"'baselines' must be auto or none, got {value!r}"))
+            known = f"{', '.join(BASELINES[:-1])} or {BASELINES[-1]}"
+            self.problems.append(self.document.at_value((key,), f"'baselines' must be {known}, got {value!r}"))
         elif key == "name" and not (isinstance(value, str) and NAME.fullmatch(value)):
             hint = "letters, digits, space . _ + - (it names the folder of the run); put numbers in quotes"
             self.problems.append(self.document.at_value((key,), f"'name' must be a short text, got {value!r}", hint))
@@ -264,6 +292,8 @@ class _Check:
                 yield self.document.at_key(way, fault.message, hint)
             elif fault.is_missing:
                 yield self.document.at_key((section,), fault.message, fault.hint)
+            elif fault.is_of_key:
+                yield self.document.at_key(way, fault.message, fault.hint)
             else:
                 yield self.document.at_value(way, fault.message, fault.hint)
 

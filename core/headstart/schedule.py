@@ -33,5 +33,11 @@ def factors(phase: Phase, steps: int) -> list[float]:
     return [factor(phase.schedule, (step + 0.5) / steps, phase.warmup) for step in range(steps)]
 
 
+def lengths(phase: Phase, batches: int) -> tuple[int, int]:
+    """Optimiser steps and epochs that a phase has at most, where an epoch has so many batches; the last may be cut short."""
+    steps = min(phase.epochs * batches, phase.steps or phase.epochs * batches)
+    return steps, -(-steps // batches) if batches else 0
+
+
 def _between(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

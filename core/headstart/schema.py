@@ -20,7 +20,7 @@ def recipe_schema() -> dict[str, Any]:
     """The schema of a whole recipe; each part's options are offered once its `use` is written."""
     definitions: dict[str, Any] = {}
     properties: dict[str, Any] = {"name": {"type": "string", "description": "Of the run's folder.", "default": Recipe.name}}
-    properties |= {kind: _section(kind, definitions) for kind in PARTS}
+    properties |= {kind: _section(kind, definitions) for kind in PARTS if registry().names(kind)}
     properties |= {section: _plan(section, definitions) for section in ("split", "train")}
     properties["baselines"] = {"enum": list(BASELINES), "default": "auto", "description": "Simple models to compare with."}
     return {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from headstart.audit import Audit, Leak, audit, settle
+from headstart.audit import KEPT, Audit, Leak, audit, settle
 from headstart.data import Data
 from headstart.events import Tell
 from headstart.example import Example, Target
@@ -62,6 +62,8 @@ class Shared:
             "audit": self._audit(),
         }
         write_json(folder / "data.json", found)
+        if self.policy == "keep" and found["audit"]["found"]:
+            tell("warning", message=f"{len(found['audit']['found'])} leaks between splits, {KEPT}")
         tell("data", **found["facts"])
         sizes = {name: len(examples) for name, examples in first.items()}
         folds = len(self.splits) if len(self.splits) > 1 else 0

@@ -86,6 +86,17 @@ def definition_of(name: str, module: griffe.Module) -> tuple[str, griffe.Module]
     return str(found.value), found.module
 
 
+def section_of(name: str, module: griffe.Module) -> griffe.Class | None:
+    """The class behind a name where it is a TypedDict, else None.
+
+    Raises:
+        UnreadableError: The name leads to no definition in a source file.
+    """
+    found = _object(canonical(name, module))
+    is_section = isinstance(found, griffe.Class) and any(str(base).rpartition(".")[2] == "TypedDict" for base in found.bases)
+    return found if isinstance(found, griffe.Class) and is_section else None
+
+
 def canonical(name: str, module: griffe.Module) -> str:
     """The full path of a dotted name as the module's imports have it."""
     head, _, rest = name.partition(".")

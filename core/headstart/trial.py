@@ -44,14 +44,16 @@ def _located(recipe: Recipe, kind: Kind, message: str) -> Problem:
     from headstart.recipe_file import read_recipe
 
     options = getattr(recipe, kind).options
+    named = _named(options, message)
     if recipe.file is None:
-        return Problem(f"{'.'.join([kind, *_named(options, message)])}: {message}")
+        return Problem(f"{'.'.join([kind, *map(str, named)])}: {message}")
     document = read_recipe(recipe.file, recipe.overrides)
     use = (kind, "use") if isinstance(document.data.get(kind), dict) else (kind,)
-    return document.at_value(next(((kind, name) for name in _named(options, message)), use), message)
+    return document.at_value((kind, *named) if named else use, message)
 
 
-def _named(options: Iterable[str], message: str) -> Sequence[str]:
-    """The given option that a message speaks of first; none where it names no given one."""
-    places = {name: found.start() for name in options if (found := re.search(rf"\b{re.escape(name)}\b", message))}
-    return sorted(places, key=lambda name: places[name])[:1]
+def _named(options: Iterable[str], message: str) -> Sequence[str | int]:
+    """The given option that a message speaks of first, and the way within it ("phases.0.epochs"); empty = it names none."""
+    found = [each for name in options if (each := re.search(rf"\b{re.escape(name)}\b((?:\.\w+)*)", message))]
+    first = min(found, key=lambda each: each.start(), default=None)
+    return [int(step) if step.isdigit() else step for step in first[0].split(".")] if first else []

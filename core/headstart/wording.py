@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from headstart.options import Option
 
@@ -24,15 +24,18 @@ class Fault:
     hint: str = ""
     is_unknown: bool = False
     is_missing: bool = False
+    is_of_key: bool = False
 
 
 def option_faults(options: Sequence[Option], given: Mapping[str, Any], errors: Iterable[Any]) -> Iterator[Fault]:
     """One fault per key, out of pydantic's errors (of which a union gives several)."""
     known = {option.name: option for option in options}
-    grouped: dict[str, list[Any]] = {}
+    grouped: dict[tuple[Any, ...], list[Any]] = {}
     for error in errors:
-        grouped.setdefault(str(error["loc"][0]), []).append(error)
-    for name, group in grouped.items():
+        name = str(error["loc"][0])
+        is_sectioned = name in known and _section_in(known[name].type) is not None  # then each place has a fault of its own
+        grouped.setdefault((name, *(_place(given, error) if is_sectioned else ())), []).append(error)
+    for (name, *_), group in grouped.items():
         yield _fault(name, known.get(name), given, group)
 
 
@@ -62,11 +65,16 @@ def in_words(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         members = [member for member in arguments if not (member is int and float in arguments)]
         return " or ".join(dict.fromkeys(in_words(member) for member in members))
-    if origin is dict or origin is Mapping:
+    if origin is dict or origin is Mapping or is_typeddict(annotation):
         return "a section of key: value lines"
     if origin in (tuple, list) or (origin and issubclass(origin, Sequence)):
-        return f"a list of {in_words(arguments[0])}" if arguments else "a list"
+        return f"a list of {_items_in_words(arguments[0])}" if arguments else "a list"
     return "a path" if "place" in getattr(annotation, "__metadata__", ()) else "a plain value"
+
+
+def _items_in_words(annotation: Any) -> str:
+    is_section = is_typeddict(annotation)
+    return f"sections with {', '.join(get_type_hints(annotation))}" if is_section else in_words(annotation)
 
 
 def _fault(name: str, option: Option | None, given: Mapping[str, Any], errors: Sequence[Any]) -> Fault:
@@ -80,6 +88,8 @@ def _fault(name: str, option: Option | None, given: Mapping[str, Any], errors: S
             is_missing=True,
         )
     error = next((error for error in errors if not error["type"].endswith(TYPE_ERRORS)), None)
+    if error is not None and error["type"] in ("missing", "extra_forbidden"):
+        return _inner_key(option, given, error)
     deepest = max((_way(given, each["loc"]) for each in errors), key=len)
     value = _at(given, deepest)
     if error is not None:
@@ -87,6 +97,39 @@ def _fault(name: str, option: Option | None, given: Mapping[str, Any], errors: S
     expected = in_words(option.type) if len(deepest) == 1 else _expected_inside(errors, deepest, given)
     inside = "" if len(deepest) == 1 else f" at '{'.'.join(map(str, deepest[1:]))}'"
     return Fault(deepest, f"'{name}'{inside} must be {expected}, got {_shown(value)}", _value_hint(option.type, value))
+
+
+def _inner_key(option: Option, given: Mapping[str, Any], error: Mapping[str, Any]) -> Fault:
+    """A key that is unknown or missing in a section within an option's value."""
+    way, key = _way(given, error["loc"]), str(error["loc"][-1])
+    if error["type"] == "missing":
+        return Fault(way, f"the key '{key}' is missing at '{'.'.join(map(str, way))}'", f"add '{key}: ...'")
+    known = _keys_at(option.type, way[1:-1])
+    close = get_close_matches(key, known, n=1)
+    return Fault(
+        way, f"unknown key '{key}'", f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}", is_of_key=True
+    )
+
+
+def _keys_at(annotation: Any, way: Sequence[str | int]) -> tuple[str, ...]:
+    """The keys of the section to which a way within an option's type leads."""
+    for step in way:
+        section = _section_in(annotation)
+        if section is not None and isinstance(step, str):
+            annotation = get_type_hints(section)[step]
+    section = _section_in(annotation)
+    return tuple(get_type_hints(section)) if section is not None else ()
+
+
+def _section_in(annotation: Any) -> Any:
+    """The TypedDict in a type, alone or in a list; None = there is none."""
+    inner = get_args(annotation)[0] if get_origin(annotation) in (tuple, list, Sequence, NotRequired) else annotation
+    return inner if is_typeddict(inner) else None
+
+
+def _place(given: Mapping[str, Any], error: Mapping[str, Any]) -> tuple[Any, ...]:
+    is_absent = error["type"] == "missing"  # several keys may be absent from one section
+    return (*_way(given, error["loc"]), *(error["loc"][-1:] if is_absent else ()))
 
 
 def _expected_inside(errors: Sequence[Any], deepest: tuple[str | int, ...], given: Mapping[str, Any]) -> str:

@@ -190,6 +190,12 @@ def test_a_chain_of_near_duplicates_leaves_no_leak(policy: Any) -> None:
     assert {8} <= set(settled.train) and {9} <= set(settled.test) and {10} <= set(settled.val)
 
 
+def test_kept_leaks_change_nothing() -> None:
+    rows = texts("x", "y", "x")
+    split = split_of(2, 0, 1)
+    assert settle(rows, split, audit(rows, split), "keep") == (split, {"moved": 0, "dropped": 0})
+
+
 def test_a_split_that_only_leaks_is_not_emptied_in_silence() -> None:
     rows = texts("x", "y", "x")
     with pytest.raises(DataError, match=r"split\.leaks: move leaves no example in the test split: all of its 1 leak"):

@@ -76,6 +76,11 @@ def test_leaks_are_an_error_until_the_recipe_settles_them(check: Check) -> None:
     assert moved.as_json()["leaks"]["identical"] > 10
 
 
+def test_leaks_can_be_kept_and_the_check_warns(check: Check) -> None:
+    lines = check(sound(100) * 2, SplitPlan(leaks="keep")).lines()
+    assert any(line.startswith("warning: Leaks") and "kept by `leaks: keep`" in line for line in lines)
+
+
 def test_an_unreadable_file_is_a_finding_and_not_a_crash(check: Check) -> None:
     report = check(sound(), label="lable")
     assert report.has_errors

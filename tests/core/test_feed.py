@@ -18,7 +18,9 @@ from headstart.feed import LiveFeed, StoredFeed
 from headstart.fit import FINAL, train_round
 from headstart.freezing import train_only
 from headstart.model import Model
+from headstart.passing import Pass, Quick
 from headstart.recipe import Part, Recipe, TrainPlan
+from headstart.rows import MemoryRows
 from headstart.share import share_out
 
 CPU = Compute(torch.device("cpu"))
@@ -29,14 +31,21 @@ def feeds(model: Model, data: Any, *, exact: bool) -> tuple[LiveFeed, StoredFeed
     live = LiveFeed(model, data, data.examples(), CPU, exact=exact)
     model.head.needs = PORTS
     train_only(model, ())
-    return live, StoredFeed(live, PORTS, CPU)
+    return live, stored(live, exact=exact)
+
+
+def stored(live: LiveFeed, *, exact: bool = False) -> StoredFeed:
+    """The features of all examples of a feed, computed once."""
+    ports = live.model.head.needs
+    passing = Pass(live, Quick(len(live.examples), may_compile=False, exact=exact))
+    return StoredFeed(live, ports, [MemoryRows(passing.ports(ports, range(len(live.examples))))])
 
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_stored_features_equal_live_ones(make_tiny: Callable[..., Model], make_sentences: Any, exact: bool) -> None:
-    live, stored = feeds(make_tiny(), make_sentences(40), exact=exact)
+    live, kept = feeds(make_tiny(), make_sentences(40), exact=exact)
     for indices in ([3, 17, 5], list(range(40)), [8]):
-        expected, found = live.batch(indices), stored.batch(indices)
+        expected, found = live.batch(indices), kept.batch(indices)
         assert found.keys() == set(PORTS)
         for port in PORTS:
             if exact:
@@ -47,11 +56,11 @@ def test_stored_features_equal_live_ones(make_tiny: Callable[..., Model], make_s
 
 def test_ragged_ports_are_kept_without_padding_and_padded_per_batch(make_tiny, make_sentences) -> None:
     data = make_sentences(40)
-    _, stored = feeds(make_tiny(), data, exact=False)
+    _, kept = feeds(make_tiny(), data, exact=False)
     lengths = [len(example.input.split()) for example in data.examples()]
     short, long = lengths.index(min(lengths)), lengths.index(max(lengths))
-    assert stored.batch([short])["tokens"].shape == (1, min(lengths), 8)
-    both = stored.batch([short, long])
+    assert kept.batch([short])["tokens"].shape == (1, min(lengths), 8)
+    both = kept.batch([short, long])
     assert both["tokens"].shape == (2, max(lengths), 8)
     assert both["mask"].sum(dim=1).tolist() == [min(lengths), max(lengths)]
     assert not both["tokens"][0, min(lengths) :].any()
@@ -60,8 +69,7 @@ def test_ragged_ports_are_kept_without_padding_and_padded_per_batch(make_tiny, m
 def test_only_what_the_head_reads_is_stored(make_tiny, make_sentences) -> None:
     data, model = make_sentences(8), make_tiny()
     train_only(model, ())
-    stored = StoredFeed(LiveFeed(model, data, data.examples(), CPU), model.head.needs, CPU)
-    assert stored.batch([0, 1]).keys() == {"pooled"}
+    assert stored(LiveFeed(model, data, data.examples(), CPU)).batch([0, 1]).keys() == {"pooled"}
 
 
 def test_gradients_reach_the_backbone_only_where_it_trains_and_only_in_training(make_tiny, make_sentences) -> None:
@@ -83,13 +91,18 @@ def test_only_training_views_are_augmented_and_differently_in_each_epoch(make_ti
         return seen[-1]
 
     data.augment = augment
-    train_only(model, ())
     live = LiveFeed(model, data, data.examples(), CPU, seed=3)
-    live.batch([0])
+    live.prepare([0])
     assert not seen
     for epoch in (1, 2, 1):
-        live.batch([0], epoch=epoch)
+        live.prepare([0], epoch=epoch)
     assert seen[0] == seen[2] != seen[1]
+    train_only(model, ())
+    live.prepare([0], epoch=1)
+    assert len(seen) == 3, "a frozen backbone sees plain views"
+
+
+OVERHEAD = 2 + 2  # two examples whose operations are counted, one example twice to see what a pass costs
 
 
 def trained(recipe: Recipe, data: Any = None) -> tuple[Any, Counter[str], dict[str, Sequence[Example]]]:
@@ -111,19 +124,21 @@ def trained(recipe: Recipe, data: Any = None) -> tuple[Any, Counter[str], dict[s
 def assert_one_pass_and_equal_heads(recipe: Recipe, data: Any = None) -> None:
     from dataclasses import replace
 
-    stored, passes, parts = trained(recipe, data)
-    assert passes == Counter(example.input for part in parts.values() for example in part)  # each text once
-    assert stored.ledger["forward"] == {split: len(part) for split, part in parts.items()}
-    assert [entry["stored"] for entry in stored.ledger["phases"]] == [["pooled"]]
+    kept, passes, parts = trained(recipe, data)
+    once = Counter(example.input for part in parts.values() for example in part)
+    assert not once - passes
+    assert sum((passes - once).values()) == OVERHEAD  # all others once
+    assert set(kept.ledger["executions"].values()) == {sum(once.values()) + OVERHEAD}
+    assert [entry["stored"] for entry in kept.ledger["phases"]] == [["pooled"]]
 
     live, passes, _ = trained(replace(recipe, train=replace(recipe.train, store="off")), data)
     epochs = live.ledger["phases"][0]["epochs"]
-    assert {passes[example.input] for example in parts["train"]} == {epochs}
+    assert sum(passes[example.input] for example in parts["train"]) == epochs * len(parts["train"]) + 2
     assert [entry["stored"] for entry in live.ledger["phases"]] == [[]]
-    ours, theirs = stored.model.head.state_dict(), live.model.head.state_dict()
+    ours, theirs = kept.model.head.state_dict(), live.model.head.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert not torch.equal(ours["out.weight"], build(recipe, data=data).model.head.state_dict()["out.weight"])
-    for mine, other in zip(stored.outcomes, live.outcomes, strict=True):
+    for mine, other in zip(kept.outcomes, live.outcomes, strict=True):
         assert mine.predictions == other.predictions
 
 
@@ -147,9 +162,9 @@ def test_a_real_bert_stores_what_it_gives_live(make_sentences, tmp_path: Path) -
 
     backbone = Part("nlp/encoder", {"weights": str(tiny_bert(tmp_path / "bert"))})
     model = make_model(Recipe(Part("table"), backbone), Target("class", ("bad", "good")))
-    live, stored = feeds(model, make_sentences(40), exact=False)
+    live, kept = feeds(model, make_sentences(40), exact=False)
     indices = list(range(0, 40, 3))
-    expected, found = live.batch(indices), stored.batch(indices)
+    expected, found = live.batch(indices), kept.batch(indices)
     mask = expected["mask"]
     assert torch.equal(found["mask"], mask)
     torch.testing.assert_close(found["pooled"], expected["pooled"], rtol=1e-5, atol=1e-5)

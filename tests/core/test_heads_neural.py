@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from headstart.builtin.heads_neural import MLP, Linear, MultiLabel, Regression
+from headstart.builtin.heads_neural import MLP, Linear, MultiLabel, Regression, focal_loss
 from headstart.errors import DataError, UsageError
 from headstart.example import Target
 from headstart.head import Head
@@ -274,3 +274,58 @@ def test_scores_select_by_accuracy_and_micro_f1() -> None:
     weighted = linear.score(answers, [answers[0].value, "none", "none"], np.array([4.0, 1, 0]))
     assert weighted["accuracy"] == pytest.approx(0.8)
     assert next(iter(tags.score(tags.predict(given), [("action",), (), ("noir",)]))) == "micro_f1"
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_focal_loss_with_gamma_zero_is_the_weighted_cross_entropy(smoothing: float) -> None:
+    options = {"class_weights": "balanced", "label_smoothing": smoothing}
+    focal, plain = Linear(PORTS, CLASSES, loss="focal", gamma=0.0, **options), Linear(PORTS, CLASSES, **options)
+    plain.load_state_dict(focal.state_dict())
+    given, truth = features(6), [CLASSES.labels[i % 3] for i in range(6)]
+    for head in (focal, plain):
+        head.settle(["neg"] * 6 + ["pos"] * 2)
+    torch.testing.assert_close(focal.loss(given, truth)["focal"], plain.loss(given, truth)["cross_entropy"])
+
+
+def test_the_focal_loss_is_the_papers_formula_and_weighs_easy_examples_less() -> None:
+    head, given = MLP(PORTS, CLASSES, hidden=8, dropout=0.0, loss="focal", gamma=1.5), features(3)
+    chances = head.outputs(given).softmax(dim=1)[torch.arange(3), torch.tensor([2, 0, 1])]
+    by_hand = (-((1 - chances) ** 1.5) * chances.log()).mean()
+    assert head.loss(given, ["pos", "neg", "neutral"])["focal"].item() == pytest.approx(by_hand.item(), rel=1e-5)
+    logits, truth, even = torch.tensor([[6.0, 0.0], [0.0, 0.1]]), torch.zeros(2, dtype=torch.long), torch.ones(2)
+    easy, hard = (focal_loss(logits, truth, even, 2.0) / F.cross_entropy(logits, truth, reduction="none")).tolist()
+    assert easy < 1e-4 < 0.2 < hard
+
+
+def test_the_gradient_of_the_focal_loss_stays_finite_where_the_model_is_certain() -> None:
+    logits = torch.tensor([[200.0, -200.0], [-200.0, 200.0]], requires_grad=True)
+    focal_loss(logits, torch.tensor([0, 0]), torch.ones(2), 0.5).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_the_focal_loss_of_sets_of_labels_is_torchvisions(gamma: float) -> None:
+    from torchvision.ops import sigmoid_focal_loss
+
+    head, given = MultiLabel(PORTS, TAGS, loss="focal", gamma=gamma), features(3)
+    truth = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    expected = sigmoid_focal_loss(head.outputs(given), truth, alpha=-1, gamma=gamma, reduction="mean")
+    found = head.loss(given, [("action", "noir"), (), ("drama",)])["focal"]
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("make", [Linear, MLP])
+def test_two_classes_by_softmax_have_the_focal_loss_of_torchvisions_sigmoid(make: type[Linear]) -> None:
+    """The softmax of two logits is the sigmoid of their difference."""
+    from torchvision.ops import sigmoid_focal_loss
+
+    head, given = make(PORTS, Target("class", ("no", "yes")), loss="focal", dropout=0.0), features(4)
+    logits, truth = head.outputs(given), torch.tensor([1.0, 0.0, 1.0, 1.0])
+    expected = sigmoid_focal_loss(logits[:, 1] - logits[:, 0], truth, alpha=-1, reduction="mean")
+    torch.testing.assert_close(head.loss(given, ["yes", "no", "yes", "yes"])["focal"], expected)
+
+
+def test_a_negative_gamma_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="option gamma is -1; it must be at least 0"):
+        Linear(PORTS, CLASSES, loss="focal", gamma=-1)

@@ -101,3 +101,12 @@ def test_digests_tell_bytes_not_values(make_tiny: Callable[..., Model]) -> None:
     positive = digests(model)["head.out.bias"]
     model.state()["head.out.bias"].fill_(-0.0)
     assert digests(model)["head.out.bias"] != positive
+
+
+def test_statistics_of_a_frozen_norm_may_not_move_in_a_stage_that_trains(make_tiny: Callable[..., Model]) -> None:
+    model = make_tiny()
+    phase = Phase("part", 1, (Group(("backbone.block2.linear.*",), 1e-3),))
+    ledger, chosen = opened(model, phase)
+    nudge(model, "backbone.block2.linear.bias", "backbone.block2.norm.running_mean")
+    with pytest.raises(FreezingError, match=r"changed 1 frozen tensors: backbone\.block2\.norm\.running_mean"):
+        ledger.prove(chosen)

@@ -239,7 +239,8 @@ def test_what_was_stored_is_computed_again_once_the_backbone_has_trained(run: Ca
     head, backbone = Group(("head",), 0.01), Group(("backbone",), 0.01)
     done = run(Phases(Phase("a", 2, (head,)), Phase("b", 1, (backbone,)), Phase("c", 2, (head,))))
     assert [entry["stored"] for entry in done.ledger.entries] == [["pooled"], [], ["pooled"]]
-    assert done.feeds.passes == {"train": 3 * 28, "val": 3 * 12}
+    counted = 2 + 2 + 2  # two examples to count operations, one example twice whenever the cost of a pass is asked
+    assert set(done.feeds.tally.executions.values()) == {3 * 28 + 3 * 12 + counted}
 
 
 def test_keep_last_takes_the_last_epoch_where_keep_best_takes_an_earlier_one(run: Callable[..., Trained]) -> None:
@@ -256,3 +257,25 @@ def test_a_batchnorm_that_trains_refuses_batches_of_one_example_by_the_options_n
     with pytest.raises(UsageError, match=rf"train\.{named} is 1; it must be at least 2.* in phase 'full'"):
         run(Full(epochs=1), **plan)
     run(Probe(epochs=1), **plan)  # a frozen one takes nothing from the batch
+
+
+def test_a_phase_of_so_many_steps_cuts_its_last_epoch_and_falls_to_the_end_of_its_schedule(run: Callable[..., Trained]) -> None:
+    done = run(Phases(Phase("p", 9, (Group(("head",), 0.1),), "linear", 0.0, steps=6)))  # an epoch has 4 steps
+    entry = done.ledger.entries[0]
+    assert (entry["steps"], entry["epochs"]) == (6, 2)
+    assert [(epoch["step"], epoch["epochs"]) for epoch in done.epochs] == [(4, 2), (6, 2)]
+    assert entry["schedule"][-1] == [5, pytest.approx(0.5 / 6)]
+    assert done.epochs[1]["lr"]["head"] == pytest.approx(0.1 * 0.5 / 6)
+
+
+def test_more_steps_than_the_epochs_have_change_nothing(run: Callable[..., Trained]) -> None:
+    plain, capped = (run(Phases(Phase("p", 2, (Group(("head",), 0.1),), steps=steps))) for steps in (None, 99))
+    assert torch.equal(plain.weights, capped.weights)
+
+
+def test_a_phase_of_no_steps_is_refused_before_anything_trains(make_tiny: Callable[..., Model]) -> None:
+    from headstart.build import check_phases
+    from headstart.recipe import Part, Recipe
+
+    with pytest.raises(UsageError, match="phase 'p' has 0 steps; 1 or more"):
+        check_phases(Recipe(Part("table"), Part("tiny/words")), [Phase("p", 1, (Group(("head",), 0.1),), steps=0)], make_tiny())

@@ -168,6 +168,15 @@ def test_an_import_string_that_leads_nowhere_is_an_error_of_the_plugin(part):
         describe(part("", target="parts:Missing", importable=True))
 
 
+def spelt(annotation):
+    """A type with its TypedDicts, of which each making is another class, as their fields."""
+    if typing.is_typeddict(annotation):
+        return {name: spelt(hint) for name, hint in typing.get_type_hints(annotation, include_extras=True).items()}
+    if not any(map(typing.is_typeddict, typing.get_args(annotation))):
+        return annotation
+    return (typing.get_origin(annotation), *map(spelt, typing.get_args(annotation)))
+
+
 @pytest.mark.parametrize(("kind", "name"), PARTS)
 def test_every_registered_part_is_described_as_an_import_would_show_it(kind, name):
     described = describe(registry().find(kind, name))
@@ -179,7 +188,7 @@ def test_every_registered_part_is_described_as_an_import_would_show_it(kind, nam
     ]
     hints = typing.get_type_hints(cls.__init__, include_extras=True)
     assert [option.name for option in described.options] == [parameter.name for parameter in parameters]
-    assert [option.type for option in described.options] == [hints[parameter.name] for parameter in parameters]
+    assert [spelt(option.type) for option in described.options] == [spelt(hints[parameter.name]) for parameter in parameters]
     for option, parameter in zip(described.options, parameters, strict=True):
         assert option.required == (parameter.default is parameter.empty)
         assert option.required or option.default == parameter.default
@@ -194,6 +203,7 @@ def test_every_registered_part_says_what_the_fit_checks_ask(kind, name):
         "backbone": {"modality", "port_names"},
         "head": {"kinds", "needs", "by_gradient"},
         "strategy": set(),
+        "evaluation": set(),
     }
     assert asked[kind] <= set(describe(registry().find(kind, name)).attributes)
 

@@ -10,18 +10,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from headstart.builtin.strategies import Gradual
+from headstart.builtin.strategies import Gradual, Probe
+from headstart.builtin.strategies_partial import LastStages
 from headstart.device import Compute
 from headstart.feed import LiveFeed
+from headstart.feeds import Feeds
 from headstart.freezing import set_modes, train_only
 from headstart.ledger import digests
 from headstart.loop import Training
 from headstart.model import Model
+from headstart.passing import Pass, Quick
 from headstart.phases import Group
 from headstart.prefix import frozen_prefix
-from headstart.prefix_feed import PrefixFeed, store_prefix
+from headstart.prefix_feed import PrefixFeed, Proof, prove
 from headstart.recipe import TrainPlan
-from headstart.training import Feeds, train
+from headstart.rows import MemoryRows
+from headstart.training import train
 
 CPU = Compute(torch.device("cpu"))
 TOP = Group(("head", "block.2"), 1e-2)
@@ -34,13 +38,21 @@ def thaw(model: Model, group: Group) -> None:
     train_only(model, chosen)
 
 
-def stored(model: Model, data: Any) -> PrefixFeed:
-    """The prefix feed of a half-frozen model."""
+def proven(model: Model, data: Any, *, exact: bool = False) -> tuple[LiveFeed, str, Proof]:
+    """What is known of the boundary of a half-frozen model."""
     prefix = frozen_prefix(model)
     assert prefix is not None
-    feed = store_prefix(LiveFeed(model, data, data.examples(), CPU), prefix)
-    assert isinstance(feed, PrefixFeed), feed
-    return feed
+    live = LiveFeed(model, data, data.examples(), CPU, exact=exact)
+    return live, prefix.stage, prove(live, [prefix.stage])
+
+
+def stored(model: Model, data: Any, *, exact: bool = False) -> PrefixFeed:
+    """The prefix feed of a half-frozen model."""
+    live, stage, proof = proven(model, data, exact=exact)
+    assert not proof.refused
+    passing = Pass(live, Quick(len(live.examples), may_compile=False, exact=exact))
+    rows = passing.boundary(proof.patterns[stage], range(len(live.examples)))
+    return PrefixFeed(live, proof.patterns[stage], [MemoryRows(rows)])
 
 
 @pytest.mark.parametrize(("group", "boundary"), [(TOP, "block.1"), (UPPER, "embedding")])
@@ -55,17 +67,24 @@ def test_the_prefix_ends_below_the_lowest_stage_that_trains(make_tiny, group: Gr
 
 
 @pytest.mark.parametrize("group", [TOP, UPPER])
-def test_replayed_features_equal_live_ones_to_the_bit_in_the_batch_they_were_stored_in(
-    make_tiny, make_sentences, group
-) -> None:
+def test_replayed_features_equal_live_ones_to_the_bit_where_each_example_went_alone(make_tiny, make_sentences, group) -> None:
     model, data = make_tiny(), make_sentences(6)
     thaw(model, group)
-    feed = stored(model, data)
+    feed = stored(model, data, exact=True)
     live = LiveFeed(model, data, data.examples(), CPU)
     model.eval()
-    everything = sorted(range(6), key=lambda index: -live.sizes[index])  # the order in which one frozen batch holds them
-    for port in ("pooled", "mask"):
-        assert torch.equal(feed.batch(everything)[port], live.batch(everything)[port])
+    for index in range(6):
+        for port in ("pooled", "mask"):
+            assert torch.equal(feed.batch([index])[port], live.batch([index])[port])
+
+
+@pytest.mark.parametrize("group", [TOP, UPPER])
+def test_the_quick_pass_stays_within_its_stated_difference(make_tiny, make_sentences, group) -> None:
+    model, data = make_tiny(), make_sentences(30)
+    thaw(model, group)
+    feed, live = stored(model, data), LiveFeed(model, data, data.examples(), CPU)
+    model.eval()
+    torch.testing.assert_close(feed.batch(range(30))["pooled"], live.batch(range(30))["pooled"], rtol=1e-4, atol=1e-5)
 
 
 def test_no_module_of_the_prefix_runs_in_a_step_and_backward_stops_at_the_boundary(make_tiny, make_sentences) -> None:
@@ -91,42 +110,54 @@ def test_after_a_step_the_network_is_its_own_again(make_tiny, make_sentences) ->
     assert not [name for name, module in model.named_modules() if "forward" in module.__dict__ or module._forward_hooks]
 
 
-def counted(model: Model) -> Counter[str]:
-    """Examples that each block of the network is given from now on."""
-    seen: Counter[str] = Counter()
-    for name in ("block1", "block2"):
-        block = model.backbone.network.get_submodule(name)
-        block.linear.register_forward_hook(lambda _m, inputs, _o, name=name: seen.update({name: len(inputs[0])}))
-    return seen
-
-
-def gradual(make_tiny: Any, make_sentences: Any, store: Any, tell: Any = lambda *_, **__: None) -> tuple[Model, Counter[str]]:
-    """A model after gradual thawing of its top stage, and how many examples each block saw."""
+def run(make_tiny: Any, make_sentences: Any, strategy: Any, tell: Any = lambda *_, **__: None, **plan: Any) -> Feeds:
+    """The feeds of a training of 28 examples, 12 for validation; its model is theirs."""
     model, data = make_tiny(dropout=0.0), make_sentences(40)
-    seen = counted(model)
-    plan = TrainPlan(batch_size=8, device="cpu", store=store)
-    training = Training(model, Gradual(head_epochs=2, epochs=3, step=1, depth=1, lr=1e-2), plan, CPU, tell)
-    train(training, Feeds(training, data, {"train": data.rows[12:], "val": data.rows[:12], "test": []}))
-    return model, seen
+    training = Training(model, strategy, TrainPlan(batch_size=8, device="cpu", **plan), CPU, tell)
+    feeds = Feeds(training, data, {"train": data.rows[12:], "val": data.rows[:12], "test": []})
+    train(training, feeds)
+    return feeds
 
 
-def test_training_with_a_stored_prefix_gives_the_weights_of_training_without(make_tiny, make_sentences) -> None:
-    with_store, _ = gradual(make_tiny, make_sentences, "memory")
-    without, _ = gradual(make_tiny, make_sentences, "off")
-    weights = without.weights()
-    for name, weight in with_store.weights().items():
-        assert torch.allclose(weight, weights[name], rtol=1e-4, atol=1e-5), name
-    frozen = {name: digest for name, digest in digests(without).items() if "block2" not in name and "head" not in name}
-    assert frozen.items() <= digests(with_store).items()
+def gradual() -> Gradual:
+    """Two epochs of the head alone, three with the top stage."""
+    return Gradual(head_epochs=2, epochs=3, step=1, depth=1, lr=1e-2)
 
 
-def test_each_example_passes_the_prefix_once_per_boundary_and_the_rest_once_per_epoch(make_tiny, make_sentences) -> None:
-    _, seen = gradual(make_tiny, make_sentences, "memory")
-    # head phase: 28 + 12 examples once; thawing: the prefix once more for both parts, and a proof of 2 + 1 + 1 examples each,
-    # whose last pass of each kind replays (so block1 sees 2 + 1 of them)
-    assert seen["block1"] == (28 + 12) + (28 + 12) + 2 * (2 + 1)
-    epochs = 3 * (28 + 12)  # training and validation
-    assert seen["block2"] == (28 + 12) + (28 + 12) + epochs + 2 * (2 + 1 + 2 + 1)
+@pytest.mark.parametrize("exact", [True, False])
+def test_training_with_a_stored_prefix_gives_the_weights_of_training_without(make_tiny, make_sentences, exact) -> None:
+    kept = run(make_tiny, make_sentences, gradual(), store="memory", exact=exact).training.model
+    live = run(make_tiny, make_sentences, gradual(), store="off", exact=exact).training.model
+    weights = live.weights()
+    for name, weight in kept.weights().items():
+        if exact:
+            assert torch.equal(weight, weights[name]), name
+        else:
+            assert torch.allclose(weight, weights[name], rtol=1e-4, atol=1e-5), name
+    frozen = {name: digest for name, digest in digests(live).items() if "block2" not in name and "head" not in name}
+    assert frozen.items() <= digests(kept).items()
+
+
+ONCE = 28 + 12  # training and validation examples
+COUNTED = 2  # examples whose operations are counted, through all stages
+PROOF = 2 + 1 + 1  # examples that a proof watches, through all stages: two together, one alone, the same when all is warm
+REPLAYS = 2 + 1 + 2  # examples that a proof replays above the boundary: as watched, and once more without the inputs
+
+
+@pytest.mark.parametrize(
+    ("strategy", "below", "above"),
+    [
+        (Probe(epochs=3), ONCE + COUNTED + 2, ONCE + COUNTED + 2),
+        (LastStages(stages=1, epochs=3), ONCE + COUNTED + 2 * PROOF, 3 * ONCE + COUNTED + 2 * (PROOF + 2 + 1)),
+        (gradual(), ONCE + COUNTED + 2 * PROOF, ONCE + 3 * ONCE + COUNTED + 2 * (PROOF + 2 + 1)),
+    ],
+    ids=["probe", "last-stages", "gradual"],
+)
+def test_frozen_stages_see_each_example_once_and_others_once_an_epoch(
+    make_tiny, make_sentences, strategy, below, above
+) -> None:
+    feeds = run(make_tiny, make_sentences, strategy, store="memory")
+    assert feeds.tally.executions == {"embedding": below, "block.1": below, "block.2": above}
 
 
 def test_a_value_without_a_place_for_the_batch_runs_live_and_says_why(make_tiny, make_sentences) -> None:
@@ -135,10 +166,8 @@ def test_a_value_without_a_place_for_the_batch_runs_live_and_says_why(make_tiny,
     original = network.block1.forward
     network.block1.forward = lambda pooled: original(pooled).mean(dim=0, keepdim=True)  # one value for the whole batch
     thaw(model, TOP)
-    prefix = frozen_prefix(model)
-    assert prefix is not None
-    why = store_prefix(LiveFeed(model, data, data.examples(), CPU), prefix)
-    assert why == "the value after block.1 cannot be taken apart by example"
+    _, _, proof = proven(model, data)
+    assert proof.refused == {"block.1": "the value after block.1 cannot be taken apart by example"}
 
 
 def test_a_network_that_goes_around_its_boundary_runs_live_and_says_why(make_tiny, make_sentences) -> None:
@@ -153,21 +182,19 @@ def test_a_network_that_goes_around_its_boundary_runs_live_and_says_why(make_tin
 
     network.forward = around
     thaw(model, TOP)
-    prefix = frozen_prefix(model)
-    assert prefix is not None
-    why = store_prefix(LiveFeed(model, data, data.examples(), CPU), prefix)
-    assert why == "replaying after block.1 is not exact in this network"
+    _, _, proof = proven(model, data)
+    assert proof.refused == {"block.1": "replaying after block.1 is not exact in this network"}
 
 
 def test_a_prefix_larger_than_the_free_memory_runs_live(make_tiny, make_sentences, monkeypatch) -> None:
-    monkeypatch.setattr("headstart.prefix_feed.free_memory", lambda: 100)
+    monkeypatch.setattr("headstart.cost.free_memory", lambda _device: 100)
     told: list[Mapping[str, Any]] = []
 
     def tell(event: str, **facts: Any) -> None:
         if event == "live":
             told.append(facts)
 
-    gradual(make_tiny, make_sentences, "auto", tell)
+    run(make_tiny, make_sentences, gradual(), tell, store="memory")
     assert {fact["split"] for fact in told} == {"train", "val"}
     assert all("GB of memory" in fact["why"] for fact in told)
 

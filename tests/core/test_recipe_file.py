@@ -154,7 +154,7 @@ def test_an_error_reads_like_a_compilers(write):
         ("split: {test: no}", "3:15: 'test' must be a number, got 'no'"),
         ("name: a/b", "3:7: 'name' must be a short text, got 'a/b'"),
         ("name: ..", "3:7: 'name' must be a short text, got '..'"),
-        ("baselines: some", "3:12: 'baselines' must be auto or none, got 'some'"),
+        ("baselines: some", "3:12: 'baselines' must be auto, scratch or none, got 'some'"),
         ("head:", "3:1: 'head' must be the name of a part, or a section with 'use'"),
         ("head: {hidden: 3}", "3:1: 'head' names no part"),
         ("head: {use: 3}", "3:8: 'use' must be the name of a part"),
@@ -372,7 +372,15 @@ def test_the_lock_holds_every_default_and_reads_back_the_same(write, tmp_path):
     lock = write(dump_recipe(recipe), "recipe.lock.yaml")
     again = load_recipe(lock)
     assert dump_recipe(again) == lock.read_text(encoding="utf-8")
-    assert again.head.options == {"hidden": 256, "layers": 1, "dropout": 1e-7, "class_weights": "none", "label_smoothing": 0.0}
+    assert again.head.options == {
+        "hidden": 256,
+        "layers": 1,
+        "dropout": 1e-7,
+        "class_weights": "none",
+        "label_smoothing": 0.0,
+        "loss": "cross_entropy",
+        "gamma": 2.0,
+    }
     assert (again.name, again.split, again.train) == ("no", recipe.split, recipe.train)
 
 

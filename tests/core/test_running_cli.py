@@ -73,7 +73,7 @@ def test_run_prints_one_json_document_and_keeps_progress_on_stderr(call, place: 
     assert "head 3/3" in done.err
     assert (folder / "report.html").exists()
     names = [json.loads(line)["event"] for line in (folder / "events.jsonl").read_text().splitlines()]
-    wanted = ["start", "data", "split", "audit", "phase", *["stored"] * 2, *["epoch"] * 3, "stored", *["baseline"] * 2]
+    wanted = ["start", "data", "split", "audit", "phase", *["stored"] * 2, *["epoch"] * 3, "stored", "floor", *["baseline"] * 2]
     assert names == [*wanted, "result", "end"]
     assert "step" not in names
 

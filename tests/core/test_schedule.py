@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.phases import Phase, Schedule
-from headstart.schedule import factor, factors
+from headstart.schedule import factor, factors, lengths
 
 SCHEDULES = get_args(Schedule)
 
@@ -52,3 +52,10 @@ def test_one_cycle_has_the_factors_of_torch_at_the_same_points() -> None:
         optimizer.step()
         if step < total - 1:
             cycle.step()
+
+
+@given(st.integers(1, 20), st.integers(1, 30), st.integers(1, 700) | st.none())
+def test_a_phase_is_as_long_as_its_epochs_or_its_steps_whichever_ends_first(epochs, batches, steps) -> None:
+    found, rounds = lengths(Phase("p", epochs, (), steps=steps), batches)
+    assert found == min(epochs * batches, steps or epochs * batches)
+    assert (rounds - 1) * batches < found <= rounds * batches

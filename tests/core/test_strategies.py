@@ -132,3 +132,53 @@ def test_exactly_the_declared_stages_move_in_each_phase(make_tiny, make_sentence
 def test_options_out_of_range_are_named_with_their_range(strategy: Any, options: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         strategy(**options)
+
+
+IN_PHASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "gradual": ("headstart.builtin.strategies:Gradual", {"head_epochs": 9, "epochs": 9, "step": 2, "head_lr": 3.0, "lr": 0.3}),
+    "probe-then-full": (
+        "headstart.builtin.strategies_partial:ProbeThenFull",
+        {"head_epochs": 9, "epochs": 9, "head_lr": 3.0, "lr": 0.3},
+    ),
+    "schedule": (
+        "headstart.builtin.strategy_schedule:Schedule",
+        {
+            "phases": [
+                {"name": name, "epochs": 9, "patience": 2, "schedule": "constant", "train": [{"select": [select], "lr": 0.3}]}
+                for name, select in (("one", "head"), ("two", "block.2"), ("three", "backbone"))
+            ]
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IN_PHASES)
+def test_each_phase_ends_early_and_the_next_goes_on_from_its_best_weights(make_tiny, make_sentences, name: str) -> None:
+    from pkgutil import resolve_name
+
+    target, options = IN_PHASES[name]
+    strategy = resolve_name(target)(**options, **({} if name == "schedule" else {"patience": 2}))
+    model, data = make_tiny(dropout=0.5), make_sentences(48)
+    best: dict[str, dict[str, torch.Tensor]] = {}
+    kept: list[bool] = []
+    ended: dict[str, int] = {}
+
+    def watch(event: str, **facts: Any) -> None:
+        if event == "phase" and best:  # the one before has ended
+            last = list(best)[-1]
+            kept.append(all(torch.equal(tensor, best[last][key]) for key, tensor in model.state().items()))
+        if event == "epoch":
+            ended[facts["phase"]] = facts["epoch"]
+            if facts["best"]:
+                best[facts["phase"]] = {key: tensor.clone() for key, tensor in model.state().items()}
+
+    plan = TrainPlan(batch_size=8, device="cpu")
+    training = Training(model, strategy, plan, Compute(torch.device("cpu")), watch)
+    ledger = train(training, Feeds(training, data, {"train": data.rows[16:], "val": data.rows[:16], "test": []}))
+    count = len(strategy.phases(model))
+    assert kept == [True] * (count - 1)
+    assert [entry["epochs"] for entry in ledger.entries] == list(ended.values())
+    early = [entry for entry in ledger.entries if entry["epochs"] < 9]
+    assert len(early) >= 1
+    assert all(entry["epochs"] == entry["best_epoch"] + 2 for entry in early)
+    assert all(torch.equal(tensor, best[ledger.kept][key]) for key, tensor in model.state().items())

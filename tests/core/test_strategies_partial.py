@@ -30,7 +30,9 @@ def run(make_tiny: Callable[..., Model], make_sentences: Any) -> Callable[[Strat
         model, data = make_tiny(), make_sentences(40)
         before = {name: weight.detach().clone() for name, weight in model.weights().items()}
         strategy.prepare(model)
-        training = Training(model, strategy, TrainPlan(batch_size=8, device="cpu", keep="last"), CPU, lambda *_, **__: None)
+        training = Training(
+            model, strategy, TrainPlan(batch_size=8, device="cpu", keep="last", store="memory"), CPU, lambda *_, **__: None
+        )
         ledger = train(training, Feeds(training, data, {"train": data.rows[12:], "val": data.rows[:12], "test": []}))
         return model, ledger, {name for name, weight in model.weights().items() if not torch.equal(weight, before[name])}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
-from headstart import Backbone, Component, Features, Group, Model, Phase, Stage, Strategy, WeightsCard, hookimpl
+from headstart import Backbone, Component, Evaluation, Features, Group, Model, Phase, Stage, Strategy, WeightsCard, hookimpl
 from headstart.place import Place
 
 WORDS = 256  # buckets that words are hashed into; 0 is padding
@@ -28,6 +29,39 @@ def headstart_backbones() -> Iterator[Component]:
 def headstart_strategies() -> Iterator[Component]:
     """A strategy that is not the core's."""
     yield Component("tiny/seesaw", "tiny_parts:Seesaw", "the backbone alone, then the head alone")
+
+
+@hookimpl
+def headstart_evaluations() -> Iterator[Component]:
+    """An evaluation that changes every answer, so that its work is seen."""
+    yield Component("tiny/last-label", "tiny_parts:LastLabel", "says the last label always")
+
+
+class LastLabel(Evaluation):
+    """Counts what it settled on, and answers with the last label.
+
+    Args:
+        mark: Comes back in what is measured.
+    """
+
+    kinds = ("class",)
+
+    def __init__(self, *, mark: str = "plain") -> None:
+        self._mark = mark
+
+    def settle(self, outcome: Any, target: Any) -> dict[str, Any]:
+        """How many validation examples there were."""
+        assert outcome.split == "val"
+        return {"n": len(outcome.examples)}
+
+    def measure(self, outcome: Any, target: Any, settled: Any) -> dict[str, Any]:
+        """Counts, and the answers that the head gave."""
+        said = sorted({prediction.value for prediction in outcome.predictions})
+        return {"mark": self._mark, "n": len(outcome.examples), "settled_on": settled["n"], "said": said}
+
+    def decide(self, predictions: Any, target: Any, settled: Any) -> list[Any]:
+        """The last label for all."""
+        return [replace(prediction, value=target.labels[-1]) for prediction in predictions]
 
 
 class Block(nn.Module):

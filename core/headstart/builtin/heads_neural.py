@@ -38,7 +38,7 @@ class _Layered(Head):
 
 
 class Linear(_Layered):
-    """One linear layer on the pooled features, trained by cross-entropy.
+    """One linear layer on the pooled features, trained by cross-entropy or by the focal loss.
 
     The weighted loss is the mean over examples of weight x loss, not divided by the sum of the weights: a batch of one
     class still feels its weight, and micro-batches add up to the batch.
@@ -47,6 +47,9 @@ class Linear(_Layered):
         class_weights: "balanced" weighs each class by n / (classes x its count) in the training examples; "none" counts
             each example once.
         label_smoothing: Share of the target's probability that is spread over all labels, in [0, 1).
+        loss: "focal" weighs the loss of each label by (1 - its probability)^gamma, so that examples which are right already
+            count little (Lin et al. 2017, equation 4); for rare classes among many easy examples.
+        gamma: Exponent of the focal loss, >= 0; 0 = cross-entropy, 2 = what the paper finds best. Of no use to other losses.
         dropout: Share of features set to zero at random in training, in [0, 1).
     """
 
@@ -61,11 +64,14 @@ class Linear(_Layered):
         *,
         class_weights: Literal["none", "balanced"] = "none",
         label_smoothing: float = 0.0,
+        loss: Literal["cross_entropy", "focal"] = "cross_entropy",
+        gamma: float = 2.0,
         dropout: float = 0.0,
     ) -> None:
         index = LabelIndex(target.labels)
         super().__init__(ports, target, len(index.labels), dropout)
         self.index = index
+        self.loss_name, self.gamma = loss, _at_least_zero("gamma", gamma)
         self.class_weights = class_weights
         self.label_smoothing = _share("label_smoothing", label_smoothing)
         self.register_buffer("class_weight", torch.ones(len(target.labels)))
@@ -76,12 +82,13 @@ class Linear(_Layered):
             self.class_weight.copy_(torch.from_numpy(balanced_weights(self.index.counts(targets))))
 
     def loss(self, features: Features, targets: Sequence[Any]) -> dict[str, Tensor]:
-        """Cross-entropy, the mean over the batch."""
+        """Cross-entropy or focal loss, the mean over the batch."""
         logits = self.outputs(features)
         truth = torch.tensor(self.index.positions(targets), device=logits.device)
-        losses = F.cross_entropy(
-            logits, truth, weight=self.class_weight.float(), reduction="none", label_smoothing=self.label_smoothing
-        )
+        weight = self.class_weight.float()
+        if self.loss_name == "focal":
+            return {"focal": focal_loss(logits, truth, weight, self.gamma, self.label_smoothing).mean()}
+        losses = F.cross_entropy(logits, truth, weight=weight, reduction="none", label_smoothing=self.label_smoothing)
         return {"cross_entropy": losses.mean()}
 
     @torch.no_grad()
@@ -99,7 +106,8 @@ class Linear(_Layered):
 
 
 class MLP(Linear):
-    """A small fully connected network on the pooled features: GELU layers, then a linear one; trained by cross-entropy.
+    """A small fully connected network on the pooled features: GELU layers, then a linear one; trained by cross-entropy or the
+    focal loss.
 
     Args:
         hidden: Width of each hidden layer, >= 1.
@@ -108,6 +116,9 @@ class MLP(Linear):
         class_weights: "balanced" weighs each class by n / (classes x its count) in the training examples; "none" counts
             each example once.
         label_smoothing: Share of the target's probability that is spread over all labels, in [0, 1).
+        loss: "focal" weighs the loss of each label by (1 - its probability)^gamma, so that examples which are right already
+            count little (Lin et al. 2017, equation 4); for rare classes among many easy examples.
+        gamma: Exponent of the focal loss, >= 0; 0 = cross-entropy, 2 = what the paper finds best. Of no use to other losses.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("class",)
@@ -123,8 +134,11 @@ class MLP(Linear):
         dropout: float = 0.1,
         class_weights: Literal["none", "balanced"] = "none",
         label_smoothing: float = 0.0,
+        loss: Literal["cross_entropy", "focal"] = "cross_entropy",
+        gamma: float = 2.0,
     ) -> None:
-        super().__init__(ports, target, class_weights=class_weights, label_smoothing=label_smoothing, dropout=dropout)
+        losses: dict[str, Any] = {"label_smoothing": label_smoothing, "loss": loss, "gamma": gamma}
+        super().__init__(ports, target, class_weights=class_weights, dropout=dropout, **losses)
         _at_least_one("hidden", hidden)
         _at_least_one("layers", layers)
         widths = [self.ports["pooled"], *[hidden] * layers]
@@ -189,12 +203,16 @@ class Regression(_Layered):
 
 
 class MultiLabel(_Layered):
-    """Any number of labels per example: one logistic output per label, trained by binary cross-entropy.
+    """Any number of labels per example: one logistic output per label, trained by binary cross-entropy or the
+    focal loss.
 
     Args:
         threshold: A label is predicted where its probability is at least this, in (0, 1).
         label_weights: "balanced" weighs the examples that have a label by (those without it) / (those with it), for rare
             labels; "none" counts each once.
+        loss: "focal" weighs the loss of each label of each example by (1 - probability of what is true)^gamma, so that those
+            which are right already count little (Lin et al. 2017, equation 4).
+        gamma: Exponent of the focal loss, >= 0; 0 = cross-entropy. Of no use to other losses.
         dropout: Share of features set to zero at random in training, in [0, 1).
     """
 
@@ -209,6 +227,8 @@ class MultiLabel(_Layered):
         *,
         threshold: float = 0.5,
         label_weights: Literal["none", "balanced"] = "none",
+        loss: Literal["binary_cross_entropy", "focal"] = "binary_cross_entropy",
+        gamma: float = 2.0,
         dropout: float = 0.0,
     ) -> None:
         index = LabelIndex(target.labels)
@@ -217,6 +237,7 @@ class MultiLabel(_Layered):
             raise UsageError(f"the head's option threshold is {threshold}; it must lie between 0 and 1")
         self.index = index
         self.threshold = threshold
+        self.loss_name, self.gamma = loss, _at_least_zero("gamma", gamma)
         self.label_weights = label_weights
         self.register_buffer("positive_weight", torch.ones(len(target.labels)))
 
@@ -228,11 +249,14 @@ class MultiLabel(_Layered):
             self.positive_weight.copy_(torch.where(varies, (len(targets) - count) / count.clamp(min=1), 1.0))
 
     def loss(self, features: Features, targets: Sequence[Any]) -> dict[str, Tensor]:
-        """Binary cross-entropy, the mean over examples and labels."""
+        """Binary cross-entropy or focal loss, the mean over examples and labels."""
         logits = self.outputs(features)
         truth = self._matrix(targets).to(logits.device)
         weight = self.positive_weight.float()
-        return {"binary_cross_entropy": F.binary_cross_entropy_with_logits(logits, truth, pos_weight=weight)}
+        losses = F.binary_cross_entropy_with_logits(logits, truth, pos_weight=weight, reduction="none")
+        if self.loss_name == "focal":
+            losses = losses * torch.where(truth > 0, -logits, logits).sigmoid() ** self.gamma
+        return {self.loss_name: losses.mean()}
 
     @torch.no_grad()
     def predict(self, features: Features) -> list[Prediction]:
@@ -259,6 +283,24 @@ class MultiLabel(_Layered):
         return Prediction(value, probabilities)
 
 
+def focal_loss(logits: Tensor, truth: Tensor, weight: Tensor, gamma: float, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy in which each label's part is weighed by (1 - its probability)^gamma, one value per example [B].
+
+    Lin et al. 2017, equations 4 and 5, for several classes: `weight` is their alpha, one per class. With gamma 0 it is
+    torch's weighted cross-entropy without reduction.
+
+    Args:
+        logits: [B, classes].
+        truth: Position of the true class, [B].
+        weight: Of each class, [classes].
+        gamma: >= 0.
+        smoothing: Share of the truth that is spread over all classes, in [0, 1).
+    """
+    logs = logits.log_softmax(dim=1)  # [B, classes]
+    shares = F.one_hot(truth, logits.shape[1]) * (1 - smoothing) + smoothing / logits.shape[1]
+    return -(shares * weight * (1 - logs.exp()).clamp(min=0) ** gamma * logs).sum(dim=1)
+
+
 def _output_layer(width: int, outputs: int) -> nn.Linear:
     """The last layer of a head: small normal weights from torch's global seed, zero biases."""
     layer = nn.Linear(width, outputs)
@@ -274,6 +316,12 @@ def _hidden_layer(width_in: int, width_out: int, dropout: float) -> nn.Sequentia
 def _share(name: str, value: float) -> float:
     if not 0 <= value < 1:
         raise UsageError(f"the head's option {name} is {value}; it must be at least 0 and less than 1")
+    return value
+
+
+def _at_least_zero(name: str, value: float) -> float:
+    if value < 0:
+        raise UsageError(f"the head's option {name} is {value}; it must be at least 0")
     return value
 
 

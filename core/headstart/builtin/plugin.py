@@ -29,6 +29,7 @@ def headstart_heads() -> Iterator[Component]:
     yield Component("mlp", f"{neural}:MLP", "hidden layers with dropout before the softmax: one label of several")
     yield Component("regression", f"{neural}:Regression", "one linear layer: a number, standardised while training")
     yield Component("multilabel", f"{neural}:MultiLabel", "one sigmoid per label: any set of labels")
+    yield Component("aux", "headstart.builtin.head_aux:Aux", "a head with auxiliary classifiers; Szegedy et al. 2014")
     yield Component("logistic", f"{closed}:Logistic", "scikit-learn's logistic regression on frozen features, solved in one go")
     yield Component("svm", f"{closed}:SVM", "scikit-learn's linear support vector machine on frozen features")
     yield Component("knn", f"{closed}:KNN", "the labels of the nearest training examples in feature space")
@@ -48,6 +49,12 @@ def headstart_strategies() -> Iterator[Component]:
     yield Component("norm-only", f"{part}:NormOnly", "the head and the normalisation layers; Frankle et al. 2021")
     yield Component("bitfit", f"{part}:BitFit", "the head and the biases; Ben Zaken et al. 2022")
     yield Component("l2-sp", f"{part}:L2SP", "everything, drawn back to where it started; Li et al. 2018")
+    whole = "headstart.builtin.strategies_whole"
+    yield Component("layer-decay", f"{whole}:LayerDecay", "everything, each stage slower than the one above; Clark et al. 2020")
+    yield Component("scratch", f"{whole}:Scratch", "no transfer: everything, from random weights")
+    yield Component("schedule", "headstart.builtin.strategy_schedule:Schedule", "phases that the recipe writes out itself")
+    lora = "headstart.builtin.strategy_lora:Lora"
+    yield Component("lora", lora, "low-rank factors beside frozen weights; Hu et al. 2022", requires=("peft",))
 
 
 @hookimpl

@@ -141,11 +141,11 @@ class Gradual(Strategy):
 POSITIVE: tuple[Callable[[float], bool], str] = (lambda value: value > 0, "greater than 0")
 COUNT: tuple[Callable[[float], bool], str] = (lambda value: value >= 1, "at least 1")
 RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
-    **dict.fromkeys(("epochs", "head_epochs", "last_epochs", "patience", "step", "depth", "stages"), COUNT),
+    **dict.fromkeys(("epochs", "head_epochs", "last_epochs", "patience", "step", "depth", "stages", "steps", "rank"), COUNT),
     **dict.fromkeys(("lr", "head_lr"), POSITIVE),
-    "layer_decay": (lambda value: 0 < value <= 1, "greater than 0 and at most 1"),
+    **dict.fromkeys(("layer_decay", "decay"), (lambda value: 0 < value <= 1, "greater than 0 and at most 1")),
     **dict.fromkeys(("weight_decay", "alpha", "beta"), (lambda value: value >= 0, "at least 0")),
-    "warmup": (lambda value: 0 <= value < 1, "at least 0 and less than 1"),
+    **dict.fromkeys(("warmup", "dropout"), (lambda value: 0 <= value < 1, "at least 0 and less than 1")),
 }
 
 

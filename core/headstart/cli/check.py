@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,10 +21,20 @@ if TYPE_CHECKING:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one value, like train.seed=3. Repeatable.")
 @click.option("--recipe-only", is_flag=True, help="Do not read the data.")
 @click.option("--data-only", is_flag=True, help="Print nothing of the recipe unless it is wrong.")
+@click.option("--mosaic", "mosaic", metavar="FILE", help="Draw what the network will see into an HTML file.")
+@click.option("--open", "is_open", is_flag=True, help="Draw it and show it in the browser.")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def check(
-    ctx: click.Context, recipe: str, *, overrides: tuple[str, ...], recipe_only: bool, data_only: bool, is_json: bool
+    ctx: click.Context,
+    recipe: str,
+    *,
+    overrides: tuple[str, ...],
+    recipe_only: bool,
+    data_only: bool,
+    mosaic: str | None,
+    is_open: bool,
+    is_json: bool,
 ) -> None:
     """Check RECIPE, a file or a name out of `headstart list recipes`, and its data.
 
@@ -31,6 +42,8 @@ def check(
     """
     if recipe_only and data_only:
         raise click.UsageError("--recipe-only and --data-only exclude each other")
+    if recipe_only and (mosaic or is_open):
+        raise click.UsageError("--recipe-only reads no data, so there is nothing to draw")
     with _problems_as_json(ctx, is_json=is_json):
         checked, report = _checked(recipe, overrides, is_with_data=not recipe_only)
     if not is_json and not data_only:
@@ -38,11 +51,27 @@ def check(
     if report is None:
         _print_json({"recipe": {"problems": []}}, is_json=is_json)
         return
-    _print_json({"recipe": {"problems": []}, "data": report.as_json()}, is_json=is_json)
+    drawn = _drawn(checked, mosaic, is_open=is_open) if mosaic or is_open else None
+    told = {"mosaic": str(drawn)} if drawn else {}
+    _print_json({"recipe": {"problems": []}, "data": report.as_json(), **told}, is_json=is_json)
     if not is_json:
         click.echo("\n".join(report.lines()))
+    if drawn and not is_json:
+        click.echo(f"What the network will see: {drawn}")
     if report.has_errors:
         ctx.exit(3)
+
+
+def _drawn(recipe: Recipe, file: str | None, *, is_open: bool) -> Path:
+    """The page with the mosaic; in a new folder for temporary files where none is named."""
+    from tempfile import mkdtemp
+
+    from headstart.mosaic import draw_mosaic
+
+    path = draw_mosaic(recipe, Path(file or f"{mkdtemp(prefix='headstart-')}/mosaic.html").absolute())
+    if is_open:
+        click.launch(path.as_uri())
+    return path
 
 
 def _checked(recipe: str, overrides: tuple[str, ...], *, is_with_data: bool) -> tuple[Recipe, DataReport | None]:

@@ -11,10 +11,13 @@ from typing import Any
 import click
 
 from headstart.components import KINDS, Component
+from headstart.store_folder import stores_root
 
 CACHES = {"HF_HOME": "huggingface", "TORCH_HOME": "torch"}  # variable -> folder under ~/.cache where it is not set
 VARIABLES = (
     "HEADSTART_HOME",
+    "HEADSTART_CACHE",
+    "HEADSTART_CACHE_LIMIT",
     "HEADSTART_OFFLINE",
     "HEADSTART_PLUGINS",
     "HEADSTART_NO_PLUGINS",
@@ -48,7 +51,7 @@ def examine() -> dict[str, Any]:
         "precision": "bf16" if compute.bf16 else "float32",
         "plugins": {record.name: record.error or "ok" for record in registry().records},
         "missing": {component.name: missing for component in _components() if (missing := _missing(component))},
-        "caches": {name: _cache(name, folder) for name, folder in CACHES.items()},
+        "caches": {**{name: _cache(name, folder) for name, folder in CACHES.items()}, "HEADSTART_CACHE": _sized(stores_root())},
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
 
@@ -64,12 +67,16 @@ def _lines(findings: dict[str, Any]) -> list[str]:
 
 
 def _cache(variable: str, folder: str) -> dict[str, Any]:
-    """Where a library keeps what it downloads, and how much; None = there is no such folder yet.
+    """Where a library keeps what it downloads."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return _sized(Path(os.environ.get(variable) or base / folder).expanduser())
+
+
+def _sized(path: Path) -> dict[str, Any]:
+    """A folder and how much is in it; None = it is not there yet.
 
     Links are not counted: the hub's cache holds each file once and links to it.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = Path(os.environ.get(variable) or base / folder).expanduser()
     files = (Path(place) / name for place, _, names in os.walk(path) for name in names)
     total = sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink())
     shown = f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)

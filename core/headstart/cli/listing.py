@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from headstart.options import Option, PartDescription
     from headstart.plugins import PluginRecord, Registry
 
-KIND_OF: dict[str, Kind] = {"backbones": "backbone", "heads": "head", "strategies": "strategy", "data": "data"}
+KIND_OF: dict[str, Kind] = {
+    "backbones": "backbone",
+    "heads": "head",
+    "strategies": "strategy",
+    "data": "data",
+    "evaluations": "evaluation",
+}
 ABOUT = {"modality": "input", "target_kinds": "targets", "port_names": "ports", "kinds": "predicts", "needs": "reads ports"}
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
@@ -24,7 +30,7 @@ as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.argument("what", type=click.Choice([*KIND_OF, "recipes"]), required=False)
 @as_json
 def list_(what: str | None, is_json: bool) -> None:
-    """List backbones, heads, strategies, data or recipes; all of them without an argument."""
+    """List backbones, heads, strategies, data, evaluations or recipes; all of them without an argument."""
     from headstart.plugins import registry
 
     found = {name: _listed(registry(), name) for name in ([what] if what else [*KIND_OF, "recipes"])}

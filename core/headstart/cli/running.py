@@ -26,17 +26,43 @@ from headstart.cli.main import PLUGIN_FLAGS
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs."
 )
 @click.option("--fail-under", type=float, metavar="SCORE", help="Exit 5 when the main test score is under this.")
-@click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
-def run(recipe: Path, overrides: tuple[str, ...], out: Path, fail_under: float | None, *, as_json: bool) -> None:
+@click.option("--baseline", type=click.Choice(["scratch"]), help="Also train the same network from random weights.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Print the phases, what each replays and costs; train nothing.")
+@click.option(
+    "--schedule",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="With --dry-run: write the phases as a recipe to edit.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the metrics, or the phases of a dry run, as JSON.")
+def run(
+    recipe: Path,
+    overrides: tuple[str, ...],
+    out: Path,
+    fail_under: float | None,
+    *,
+    baseline: str | None,
+    schedule: Path | None,
+    is_dry: bool,
+    as_json: bool,
+) -> None:
     """Train, evaluate and report RECIPE; prints the score, the baselines and where the report is."""
     from headstart.errors import QualityGateError
     from headstart.fit import fit
     from headstart.recipe import Recipe
 
+    if schedule is not None and not is_dry:
+        raise click.UsageError("--schedule goes with --dry-run")
     context = click.get_current_context()
+    asked = Recipe.load(recipe, (*overrides, *([f"baselines={baseline}"] if baseline else [])))
+    if is_dry:
+        from headstart.cli.dry_run import dry_run
+
+        dry_run(asked, schedule, as_json=as_json)
+        return
     try:
         with stopping_in_order():
-            finished = fit(Recipe.load(recipe, overrides), out)
+            finished = fit(asked, out)
     except KeyboardInterrupt as stop:
         click.echo(str(stop) or "interrupted before anything was written", err=True)
         context.exit(stop.exit_code if isinstance(stop, Terminated) else 130)

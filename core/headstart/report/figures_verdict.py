@@ -30,10 +30,18 @@ def sentence(evidence: Evidence) -> str:
     baseline = strongest_baseline(evidence)
     difference = (evidence.files.metrics.get("differences") or {}).get(baseline, {}).get(name) if baseline else None
     if baseline and difference:
-        return words.verdict(name, difference, baseline)
+        return f"{words.verdict(name, difference, baseline)}{_transfer(evidence, baseline)}"
     found = evidence.scores[name]
     text = f"{words.capital(words.score_name(name))} {words.number(found['value'])} {words.interval(found)}"
     return f"{text} on {words.count(found['n'], 'test example')}; there is no baseline to hold it against."
+
+
+def _transfer(evidence: Evidence, said: str) -> str:
+    """Whether transfer helped, where the same network was also trained from random weights; `said` was told already."""
+    difference = (evidence.files.metrics.get("differences") or {}).get("scratch", {}).get(evidence.main_score)
+    if not difference or said == "scratch":
+        return ""
+    return f" Did transfer help? {words.verdict(evidence.main_score, difference, 'scratch')}"
 
 
 def strongest_baseline(evidence: Evidence) -> str:

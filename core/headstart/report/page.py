@@ -20,7 +20,9 @@ from headstart.report.figures_clusters import clusters
 from headstart.report.figures_numbers import predicted_and_true, residuals, worst_numbers
 from headstart.report.figures_ranking import precision_recall, roc
 from headstart.report.figures_training import learning_curves
+from headstart.report.figures_transfer import transfer
 from headstart.report.figures_verdict import verdict
+from headstart.report.sections import plugin_sections
 from headstart.report.theme import PAGE_CONFIG
 from headstart.report.timeline import timeline
 from headstart.run_files import RunFiles
@@ -30,7 +32,7 @@ Draw = Callable[[Evidence], Figure | None]
 SECTIONS: tuple[tuple[str, tuple[Draw, ...]], ...] = (
     ("What it gets right and wrong", (confusion, predicted_and_true, residuals, label_scores, clusters)),
     ("How well it ranks, and how sure it is", (roc, precision_recall, reliability)),
-    ("How it was trained", (timeline, learning_curves)),
+    ("How it was trained", (timeline, learning_curves, transfer)),
     ("Where it fails", (mistakes, worst_numbers)),
     ("What it was trained and tested on", (panels.split_panel,)),
 )
@@ -45,7 +47,8 @@ def write_report(folder: Path) -> Path:
     """
     evidence = Evidence(RunFiles(folder))
     top = verdict(evidence)
-    sections = [(title, [figure for draw in draws if (figure := draw(evidence))]) for title, draws in SECTIONS]
+    own = [(title, [figure for draw in draws if (figure := draw(evidence))]) for title, draws in SECTIONS]
+    sections = [*plugin_sections(evidence), *own]
     figures = ([top] if top else []) + [figure for _, found in sections for figure in found]
     (folder / "figures").mkdir(exist_ok=True)
     for figure in figures:

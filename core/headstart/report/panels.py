@@ -81,8 +81,11 @@ def training_facts(evidence: Evidence) -> list[tuple[str, str]]:
         facts.append(("optimiser steps", f"{ledger['total_steps']:,} in {words.count(len(phases), 'phase')}"))
     if seconds := sum(float(epoch.get("seconds") or 0) for epoch in epochs):
         facts.append(("training time", f"{words.duration(seconds)} in {words.count(len(epochs), 'epoch')}"))
-    if passes := {SPLIT_NAMES.get(name, name): n for name, n in (ledger.get("forward") or {}).items()}:
-        facts.append(("examples through the backbone", ", ".join(f"{n:,} {name}" for name, n in passes.items())))
+    if executions := ledger.get("executions"):
+        first, last = next(iter(executions.items())), list(executions.items())[-1]
+        facts.append(("examples through the stages", f"{first[1]:,} through {first[0]}, {last[1]:,} through {last[0]}"))
+    if floor := ledger.get("floor"):
+        facts.append(("computation", f"{floor['times']:.2f} times the least that this plan needs"))
     trainable = [int(phase["trainable"]["parameters"]) for phase in phases if phase.get("trainable")]
     if trainable:
         facts.append(

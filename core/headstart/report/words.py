@@ -32,6 +32,7 @@ MODEL_NAMES = {
     "run": "This run",
     "majority": "majority class",
     "mean": "mean of the training values",
+    "scratch": "the same network from random weights",
     "tfidf-logistic": "TF-IDF + logistic regression",
     "tfidf-ridge": "TF-IDF + ridge regression",
     "histogram-logistic": "colour histogram + logistic regression",

@@ -84,7 +84,7 @@ def make_run(
     (folder / "recipe.lock.yaml").write_text(LOCK, encoding="utf-8")
     phases = _phases()
     ledger = {"stages": STAGES, "total_steps": sum(p["steps"] for p in phases), "phases": phases, "drift": phases[-1]["drift"]}
-    write(folder, "ledger.json", ledger | {"forward": {"train": 5600, "val": 700, "test": 300}})
+    write(folder, "ledger.json", ledger | {"executions": dict.fromkeys(STAGES[:-1], 6600)})
     _write_lines(folder / "metrics.jsonl", _epochs(phases, metrics["selected_by"], rng))
     _write_lines(folder / "events.jsonl", [{"event": "start"}, {"event": "truncated", "examples": 17, "of": 1100}])
     write(folder, "split.json", {"how": "stratified by label, seed 0", "train": [], "val": [], "test": []})

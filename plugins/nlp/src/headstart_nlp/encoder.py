@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,6 +111,16 @@ class Encoder(Backbone):
             return [0] * len(inputs)
         return [max(0, len(ids) - self.room) for ids in self.tokenizer.ids(inputs)]
 
+    def reading(self) -> str:
+        """The tokenizer with its library's version, the network's settings, and how texts are cut and pooled."""
+        settings = [self.pooling, self.long, self.max_tokens, self.stride, *self.tokenizer.prefix, *self.tokenizer.suffix]
+        backend = self.tokenizer.hf.backend_tokenizer
+        return json.dumps([metadata.version("tokenizers"), settings, backend.to_str(), self.network.config.to_json_string()])
+
+    def untrained(self) -> dict[str, Any]:
+        """The same architecture, as transformers initialises it."""
+        return {**self.made_with, "pretrained": False}
+
     def save(self, folder: Path) -> None:
         """Write a folder in the Hugging Face format: config.json, model.safetensors, the tokenizer and a README."""
         with quietly():
@@ -136,7 +147,7 @@ class Encoder(Backbone):
 
 
 def _max_tokens(network: Any, tokenizer: TextTokenizer, folder: WeightsFolder, wanted: int | None) -> int:
-    limit = _position_limit(network)
+    limit = position_limit(network)
     if wanted is not None and limit is not None and wanted > limit:
         raise UsageError(
             f"max_tokens is {wanted}, but the weights in {folder.path} have {limit} positions; write at most {limit}"
@@ -147,7 +158,7 @@ def _max_tokens(network: Any, tokenizer: TextTokenizer, folder: WeightsFolder, w
     return int(trained or min(tokenizer.hf.model_max_length, limit or USUAL_TOKENS, USUAL_TOKENS))
 
 
-def _position_limit(network: Any) -> int | None:
+def position_limit(network: Any) -> int | None:
     """Positions of the network; RoBERTa and MPNet spend those up to the padding index on padding. None = no limit."""
     positions: int | None = getattr(network.config, "max_position_embeddings", None)
     table = getattr(getattr(network, "embeddings", None), "position_embeddings", None)

@@ -18,6 +18,7 @@ from headstart_vision.pictures import as_image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+COLOURS = 3
 MODES = {1: "L", 3: "RGB"}  # channels -> PIL's name for such a picture
 
 
@@ -74,13 +75,22 @@ class Expectation:
             DataError: One cannot be read, or has another number of channels.
         """
         channels = len(self.mean)
-        pixels = torch.stack([self._fitted(_as_tensor(picture, channels)) for picture in pictures])
-        values = transforms.functional.to_dtype(pixels, torch.float32, scale=True)
+        fitted = [self._fitted(_as_tensor(picture, channels)) for picture in pictures]
+        if any(picture.is_floating_point() for picture in fitted):  # deep grey among them: bytes join it as numbers
+            fitted = [transforms.functional.to_dtype(picture, torch.float32, scale=True) for picture in fitted]
+        values = transforms.functional.to_dtype(torch.stack(fitted), torch.float32, scale=True)
         normal: Tensor = transforms.functional.normalize(values, list(self.mean), list(self.std))
         return normal
 
+    def undone(self, pixels: Tensor) -> list[np.ndarray[Any, Any]]:
+        """Normalised pixels [B, C, S, S] as uint8 arrays, grey [S, S] of one channel or two, else [S, S, 3]."""
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        values = ((pixels.detach().cpu() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+        colours = values[:, :3] if values.shape[1] >= COLOURS else values[:, :1]
+        return [np.squeeze(picture.permute(1, 2, 0).numpy(), axis=2 if picture.shape[0] == 1 else ()) for picture in colours]
+
     def _fitted(self, picture: Tensor) -> Tensor:
-        """[C, H, W] -> [C, S, S], still uint8: resizing bytes is torchvision's quickest and equals what PIL does."""
+        """[C, H, W] -> [C, S, S], bytes stay bytes: resizing them is torchvision's quickest and equals what PIL does."""
         mode = InterpolationMode(self.interpolation)
         scaled = transforms.functional.resize(picture, [self.resize], interpolation=mode, antialias=True)
         cut: Tensor = transforms.functional.center_crop(scaled, [self.size, self.size])
@@ -104,17 +114,23 @@ def check_size(size: int | None, smallest: int, who: str, multiple: int = 1) -> 
 
 
 def _as_tensor(picture: Any, channels: int) -> Tensor:
-    """uint8 [C, H, W] with the wanted channels; a colour picture becomes grey by PIL's luma, a grey one is repeated."""
-    array = picture if isinstance(picture, np.ndarray) else _decoded(picture, channels)
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:
+    """uint8, or float32 in [0, 1], [C, H, W]; a colour picture becomes grey by PIL's luma, a grey one is repeated."""
+    array = picture.pixels() if callable(getattr(picture, "pixels", None)) else picture  # an input that knows its own depth
+    array = array if isinstance(array, np.ndarray) else _decoded(picture, channels)
+    if not (_is_deep(array) or array.dtype == np.uint8) or array.ndim not in (2, 3) or 0 in array.shape:
         raise DataError(
-            f"a picture is an array of {array.dtype} with shape {list(array.shape)}; "
-            "the network reads uint8 [height, width] or [height, width, channels]"
+            f"a picture is an array of {array.dtype} with shape {list(array.shape)}; the network reads uint8 [height, width] "
+            "or [height, width, channels], or grey as float32 [height, width] in [0, 1]"
         )
     array = array[:, :, None] if array.ndim == 2 else array
     if array.shape[2] != channels:
         array = _with_channels(array, channels)
     return torch.from_numpy(np.require(array, requirements=["C", "W"])).permute(2, 0, 1)
+
+
+def _is_deep(array: np.ndarray[Any, Any]) -> bool:
+    """Grey of more than 8 bits: float32 [H, W] in [0, 1]."""
+    return array.dtype == np.float32 and array.ndim == 2 and array.size > 0 and bool((array >= 0).all() and (array <= 1).all())
 
 
 def _decoded(picture: Any, channels: int) -> np.ndarray[Any, Any]:

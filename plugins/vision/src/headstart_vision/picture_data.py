@@ -109,6 +109,11 @@ class PictureData(Data):
         """A file with this part's limit of pixels."""
         return Picture(str(path), name or path.name, self.reading.max_pixels)
 
+    @property
+    def augments(self) -> bool:
+        """Whether the option `augment` asks for anything."""
+        return self.reading.augment != "none"
+
     def augment(self, input: Any, rng: np.random.Generator) -> Any:
         """A training view by the option `augment`."""
         how: Any = self.reading.augment

@@ -116,6 +116,16 @@ def decode(source: str | io.BytesIO, name: str, *, max_pixels: int = MAX_PIXELS)
         return _named(name, lambda: _plain(_upright(image)))
 
 
+def pixels_of(source: str | io.BytesIO, name: str, *, max_pixels: int = MAX_PIXELS) -> np.ndarray[Any, Any]:
+    """As `decode`, but grey of more than 8 bits keeps its depth: uint8 [H, W] or [H, W, 3], or float32 [H, W] in [0, 1].
+
+    Raises:
+        DataError: As `decode`.
+    """
+    with _opened(source, name, max_pixels) as image:
+        return _named(name, lambda: _pixels(_upright(image)))
+
+
 @contextmanager
 def _opened(source: str | io.BytesIO, name: str, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
     """The file with its header read and judged.
@@ -187,7 +197,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _plain(image: Image.Image) -> Image.Image:
     """Mode L where the picture is grey, else RGB."""
-    if image.mode.startswith(("I", "F")):
+    if _is_deep(image):
         return _eight_bits(image)
     if image.has_transparency_data:
         return _on_white(image)
@@ -204,14 +214,26 @@ def _on_white(image: Image.Image) -> Image.Image:
     return flat.convert("L" if is_grey else "RGB")
 
 
+def _pixels(image: Image.Image) -> np.ndarray[Any, Any]:
+    return _scaled(image, 1).astype(np.float32) if _is_deep(image) else np.array(_plain(image))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith(("I", "F"))
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
+    return Image.fromarray(np.round(_scaled(image, 255)).astype(np.uint8))
+
+
+def _scaled(image: Image.Image, top: int) -> np.ndarray[Any, Any]:
     """Grey of more than 8 bits, scaled from the declared range, never from the values that occur: brightness is information."""
     values = np.asarray(image).astype(np.float64)  # [H, W]
     low, high = _declared_range(image, values)
-    scaled = np.clip((values - low) * (255 / (high - low)), 0, 255)
+    scaled = np.clip((values - low) * (top / (high - low)), 0, top)
     if _tag(image, _PHOTOMETRIC) == 0:  # WhiteIsZero, which Pillow turns round for up to 8 bits only
-        scaled = 255 - scaled
-    return Image.fromarray(np.round(scaled).astype(np.uint8))
+        scaled = top - scaled
+    return scaled
 
 
 def _declared_range(image: Image.Image, values: np.ndarray[Any, Any]) -> tuple[float, float]:

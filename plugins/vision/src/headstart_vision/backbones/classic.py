@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
@@ -16,7 +15,7 @@ from headstart.place import Place
 from headstart.stages import Stage
 from headstart_vision.backbones.picture_backbone import PictureBackbone
 from headstart_vision.expectation import Expectation, check_size
-from headstart_vision.variants import find_variant
+from headstart_vision.variants import Found, find_variant
 from headstart_vision.weights import read_tensors
 
 
@@ -26,7 +25,6 @@ class Classic(PictureBackbone):
     Class attributes:
         arch: torchvision's name of the network.
         classifier: Beginnings of the names of tensors that are cut off.
-        further_ports: Port -> channels, beside "pooled" and "map".
 
     Args:
         weights: "default" or the name of one of torchvision's variants, such as IMAGENET1K_V1 (fetched once, then cached);
@@ -35,16 +33,15 @@ class Classic(PictureBackbone):
         size: Side of the square that the network sees, in pixels; null = what the weights were trained at.
     """
 
-    port_names: ClassVar[tuple[str, ...]] = ("pooled", "map")
+    port_names: ClassVar[tuple[str, ...]] = ("pooled", "map", "map.1", "map.2", "map.3", "map.4")
     network: Any  # one of torchvision's, which ships no types
     arch: ClassVar[str]
     classifier: ClassVar[tuple[str, ...]] = ("classifier.",)
-    further_ports: ClassVar[Mapping[str, int]] = MappingProxyType({})
 
     def __init__(self, *, weights: Place = "default", channels: int = 3, size: int | None = None) -> None:
         super().__init__()
         self._check_size(size)
-        found = find_variant(self.arch, weights)
+        found = self._find(weights)
         tensors = None if found.file is None else self._renamed(read_tensors(found.file))
         native = self._native(found.expects, tensors)
         colours = native if size is None else native.sized(size)
@@ -54,12 +51,15 @@ class Classic(PictureBackbone):
             tensors = self._fitted(tensors, colours.size)
         self._settle(found, tensors, colours, channels, self.classifier)
         self.stages = self._stages()
-        self.ports = {"pooled": pooled, "map": last_map, **self.further_ports}
+        self.ports = {"pooled": pooled, "map": last_map}
+        self._find_maps(self._probe_size(native, colours), channels)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Features:
-        """Pixels [B, C, S, S] -> the last map [B, C, h, w] and the vector pooled [B, C] that the classifier would read."""
-        last_map = self._map(batch["pixels"])
-        return {"pooled": self._pool(last_map), "map": last_map}
+        """Pixels [B, C, S, S] -> the vector pooled [B, C] that the classifier would read, and maps [B, C, h, w]."""
+        with self._tapping() as seen:
+            last_map = self._map(batch["pixels"])
+            pooled = self._pool(last_map)
+        return {"pooled": pooled, **self._maps(last_map, seen)}
 
     # What a family says
 
@@ -82,6 +82,10 @@ class Classic(PictureBackbone):
         """[B, C, h, w] -> [B, C], by default the average."""
         return F.adaptive_avg_pool2d(last_map, 1).flatten(1)
 
+    def _find(self, place: str) -> Found:
+        """The weights that a recipe names, by default one of torchvision's or a file of its layout."""
+        return find_variant(self.arch, place)
+
     def _build(self, size: int, *, is_random: bool) -> Any:
         """torchvision's network with its own random weights."""
         return models.get_model(self.arch, weights=None)
@@ -102,6 +106,10 @@ class Classic(PictureBackbone):
     def _fitted(self, tensors: dict[str, Tensor], size: int) -> dict[str, Tensor]:
         """Tensors that depend on the size, for this size."""
         return tensors
+
+    def _probe_size(self, native: Expectation, colours: Expectation) -> int:
+        """A size that the network can run at, and at which its maps still differ in size."""
+        return native.size
 
     # What several families share
 

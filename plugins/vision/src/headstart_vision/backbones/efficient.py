@@ -11,6 +11,7 @@ from headstart_vision.backbones.classic import Classic
 class InvertedResiduals(Classic):
     """A MobileNet or EfficientNet of torchvision without its last layer: a stem, blocks, and a wide 1x1 convolution on top."""
 
+    port_names = ("pooled", "map", "map.1", "map.2", "map.3", "map.4", "map.5")
     _unit = "block"
 
     def _stages(self) -> tuple[Stage, ...]:

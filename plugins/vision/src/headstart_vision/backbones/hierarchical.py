@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from headstart.stages import Stage
@@ -67,6 +69,10 @@ class Swin(FourLevels):
         width = self.network.head.in_features
         self.network.head = nn.Identity()
         return width, width
+
+    def _as_map(self, value: Any) -> Tensor | None:
+        output: Tensor = self.network.permute(value)  # [B, h, w, C] -> [B, C, h, w]
+        return output if value.ndim == 4 else None
 
     def _map(self, pixels: Tensor) -> Tensor:
         output: Tensor = self.network.permute(self.network.norm(self.network.features(pixels)))

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torchvision import models
 
-from headstart.features import Features
 from headstart.stages import Stage
+from headstart_vision.backbones.auxiliary import OfGoogLeNet, OfInceptionV3
 from headstart_vision.backbones.classic import Classic
 from headstart_vision.expectation import Expectation
 
@@ -24,12 +24,9 @@ class Inception(Classic):
 
     torchvision's weights came from TensorFlow and expect values from -1 to 1; torchvision undoes ImageNet's usual
     normalisation inside the network (`transform_input`), here the pictures are normalised so from the start.
-
-    Class attributes:
-        taps: Stage -> the port that gives the map behind it.
     """
 
-    taps: ClassVar[Mapping[str, str]]
+    _neck: ClassVar[type[OfGoogLeNet] | type[OfInceptionV3]]
 
     def _build(self, size: int, *, is_random: bool) -> Any:
         # drawing truncated normal values takes seconds, so only where they are wanted
@@ -43,14 +40,14 @@ class Inception(Classic):
         self.network.fc = self.network.dropout = nn.Identity()
         return width, width
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Features:
-        """As other networks; also the maps [B, C, h, w] that the auxiliary classifiers of the papers read."""
-        value, maps = batch["pixels"], dict[str, Tensor]()
-        for stage in self.stages:
-            value = self._run(stage, value)
-            if stage.name in self.taps:
-                maps[self.taps[stage.name]] = value
-        return {"pooled": self._pool(value), "map": value, **maps}
+    def auxiliary(self, port: str) -> tuple[nn.Module, int] | None:
+        """The layers of the paper before the last one of an auxiliary classifier."""
+        if port not in self.taps:
+            return None
+        return self._neck(self.ports[port]), self._neck.width
+
+    def _map(self, pixels: Tensor) -> Tensor:
+        return self._walk(pixels)
 
 
 class GoogLeNet(Inception):
@@ -61,9 +58,9 @@ class GoogLeNet(Inception):
     """
 
     arch = "googlenet"
-    port_names = ("pooled", "map", "aux1", "aux2")
-    further_ports = MappingProxyType({"aux1": 512, "aux2": 528})
-    taps = MappingProxyType({"inception4a": "aux1", "inception4d": "aux2"})
+    _neck = OfGoogLeNet
+    port_names = ("pooled", "map", "map.1", "map.2", "map.3", "aux1", "aux2")
+    taps = MappingProxyType({"aux1": "inception4a", "aux2": "inception4d"})
     classifier = ("fc.", "aux1.", "aux2.")
 
     def _stages(self) -> tuple[Stage, ...]:
@@ -79,10 +76,10 @@ class InceptionV3(Inception):
     The port "aux1" is the map behind the last 17 x 17 block, where an auxiliary classifier is put on in training.
     """
 
-    port_names = ("pooled", "map", "aux1")
-    further_ports = MappingProxyType({"aux1": 768})
-    taps = MappingProxyType({"mixed_6e": "aux1"})
+    port_names = ("pooled", "map", "map.1", "map.2", "map.3", "aux1")
+    taps = MappingProxyType({"aux1": "mixed_6e"})
     arch = "inception_v3"
+    _neck = OfInceptionV3
     classifier = ("fc.", "AuxLogits.")
 
     def _stages(self) -> tuple[Stage, ...]:

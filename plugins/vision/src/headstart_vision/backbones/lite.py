@@ -42,7 +42,7 @@ class EfficientNetLite0(PictureBackbone):
         size: Side of the square that the network sees, in pixels, >= 32; null = 224, what the weights were trained at.
     """
 
-    port_names = ("pooled", "map")
+    port_names = ("pooled", "map", "map.1", "map.2", "map.3", "map.4", "map.5")
     network: Any  # a timm.models.EfficientNet
 
     def __init__(
@@ -63,11 +63,13 @@ class EfficientNetLite0(PictureBackbone):
         blocks = tuple(Stage(f"block{i}", (f"blocks.{i}",)) for i in range(len(self.network.blocks)))
         self.stages = (Stage("stem", ("conv_stem", "bn1")), *blocks, Stage("top", ("conv_head", "bn2")))
         self.ports = {"pooled": self.network.num_features, "map": self.network.num_features}
+        self._find_maps(found.expects.size, channels)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Features:
-        """Pixels [B, C, S, S] -> map [B, 1280, S / 32, S / 32] and its average, pooled [B, 1280]."""
-        last_map = self.network.forward_features(batch["pixels"])
-        return {"pooled": self.network.forward_head(last_map), "map": last_map}
+        """Pixels [B, C, S, S] -> map [B, 1280, S / 32, S / 32], its average pooled [B, 1280], and the maps before it."""
+        with self._tapping() as seen:
+            last_map = self.network.forward_features(batch["pixels"])
+        return {"pooled": self.network.forward_head(last_map), **self._maps(last_map, seen)}
 
     def _named(self, tensors: Mapping[str, Tensor], place: str) -> dict[str, Tensor]:
         """Under timm's names; the package's file has names of its own in the same order."""

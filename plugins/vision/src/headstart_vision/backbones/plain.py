@@ -42,6 +42,7 @@ class Chain(Classic):
 
 
 class AlexNet(Chain):
+    port_names = ("pooled", "map", "map.1", "map.2", "map.3")
     arch = "alexnet"
 
 
@@ -51,6 +52,7 @@ class VGG(Chain):
     The port "pooled" is the second hidden layer, 4096 channels; the port "map" is the last convolution's.
     """
 
+    port_names = ("pooled", "map", "map.1", "map.2", "map.3", "map.4", "map.5")
     _unit = "block"
     _starts = None
     _ends = nn.MaxPool2d
@@ -90,6 +92,8 @@ class VGG19BN(VGG):
 
 class SqueezeNet(Classic):
     """A SqueezeNet of torchvision: a stem and eight fire modules; its classifier, a convolution, is taken off."""
+
+    port_names = ("pooled", "map", "map.1", "map.2", "map.3")
 
     def _cut(self) -> tuple[int, int]:
         width = self.network.classifier[1].in_channels

@@ -15,6 +15,8 @@ from headstart.errors import UsageError
 from headstart.features import Features
 from headstart.place import Place
 from headstart_vision.backbones.picture_backbone import PictureBackbone
+from headstart_vision.levels import find_maps
+from headstart_vision.timm_layout import layout_of
 from headstart_vision.timm_stages import find_stages
 from headstart_vision.timm_weights import find_timm
 from headstart_vision.weights import read_tensors
@@ -23,7 +25,8 @@ from headstart_vision.weights import read_tensors
 class Timm(PictureBackbone):
     """One of timm's networks without its classifier: "resnet50", "vit_tiny_patch16_224.augreg_in21k_ft_in1k", ...
 
-    The port "pooled" is the vector that the classifier would read.
+    The port "pooled" is the vector that the classifier would read. Networks whose values are maps, or patches that lie in rows,
+    also give "map", the last map, and "map.1", "map.2" ..., the last one at each resolution.
 
     Args:
         model: timm's name, with or without a tag of weights behind a point; `timm.list_models()` has them all.
@@ -33,7 +36,7 @@ class Timm(PictureBackbone):
         size: Side of the square that the network sees, in pixels; null = what the weights were trained at.
     """
 
-    port_names = ("pooled",)
+    port_names = ("pooled", "map", "map.1", "map.2", "map.3", "map.4", "map.5", "map.6")
     network: Any  # timm's networks share functions, not a class
 
     def __init__(self, *, model: str, weights: Place = "default", channels: int = 3, size: int | None = None) -> None:
@@ -47,14 +50,26 @@ class Timm(PictureBackbone):
             twin = _create(model, config, colours.size)
             picture = torch.zeros(2, 3, colours.size, colours.size)
         self.stages, width = find_stages(twin, lambda: _vector(twin, picture))
+        self._layout = layout_of(twin)
+        maps, last = find_maps(twin, self.stages, lambda: self._as_map(twin.forward_features(picture)), self._as_map)
         self.network = _create(model, config, colours.size)
         tensors = None if found.file is None else read_tensors(found.file)
         self._settle(found, tensors, colours, channels, _classifiers(config))
         self.ports = {"pooled": width}
+        if last is not None:
+            self.ports = {"pooled": width, "map": last.shape[1]}
+            self._name_maps(maps, tuple(last.shape[1:]))
 
     def forward(self, batch: Mapping[str, Tensor]) -> Features:
-        """Pixels [B, C, S, S] -> pooled [B, C]."""
-        return {"pooled": _vector(self.network, batch["pixels"])}
+        """Pixels [B, C, S, S] -> pooled [B, C], and maps [B, C, h, w] where the network has them."""
+        with self._tapping() as seen:
+            features = self.network.forward_features(batch["pixels"])
+        pooled = self.network.forward_head(features)
+        last = self._as_map(features) if "map" in self.ports else None
+        return {"pooled": pooled} if last is None else {"pooled": pooled, **self._maps(last, seen)}
+
+    def _as_map(self, value: Any) -> Tensor | None:
+        return self._layout.as_map(value)
 
 
 def _vector(network: Any, pixels: Tensor) -> Tensor:

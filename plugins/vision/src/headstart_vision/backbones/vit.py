@@ -32,11 +32,23 @@ class ViT(Classic):
     patch: ClassVar[int]
 
     def forward(self, batch: Mapping[str, Tensor]) -> Features:
-        """Pixels [B, C, S, S] -> pooled [B, C] and map [B, C, S / patch, S / patch]."""
-        patches = self.network.conv_proj(batch["pixels"])  # [B, C, h, w]
-        class_token = self.network.class_token.expand(patches.shape[0], -1, -1)
-        tokens = self.network.encoder(torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1))  # [B, 1 + h * w, C]
-        return {"pooled": tokens[:, 0], "map": tokens[:, 1:].transpose(1, 2).reshape(patches.shape)}
+        """Pixels [B, C, S, S] -> pooled [B, C] and maps [B, C, S / patch, S / patch]."""
+        with self._tapping() as seen:
+            patches = self.network.conv_proj(batch["pixels"])  # [B, C, h, w]
+            class_token = self.network.class_token.expand(patches.shape[0], -1, -1)
+            tokens = self.network.encoder(torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1))
+        return {"pooled": tokens[:, 0], **self._maps(self._laid_out(tokens), seen)}
+
+    def _laid_out(self, tokens: Tensor) -> Tensor:
+        """Tokens [B, 1 + h * w, C], the class token first -> [B, C, h, w]."""
+        side = math.isqrt(tokens.shape[1] - 1)
+        return tokens[:, 1:].transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], side, side)
+
+    def _as_map(self, value: Any) -> Tensor | None:
+        return self._laid_out(value) if value.ndim == 3 and value.shape[1] > 1 else None
+
+    def _probe_size(self, native: Expectation, colours: Expectation) -> int:
+        return colours.size
 
     def _check_size(self, size: int | None) -> None:
         check_size(size, self.patch, self.arch, multiple=self.patch)

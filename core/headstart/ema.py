@@ -1,0 +1,53 @@
+"""The exponential moving average of what trains: smoother weights than the last ones, at one more copy of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from headstart.ledger import Chosen
+
+
+class Average:
+    """The average of one phase's parameters over its steps; it begins where the phase begins.
+
+    After step t the average keeps the share min(decay, (1 + t) / (10 + t)) of itself: the rise lets a phase of few steps
+    forget where it began (as TensorFlow's ExponentialMovingAverage with `num_updates` does). Buffers are not averaged: the
+    statistics of a BatchNorm that trains are moving averages already.
+
+    Args:
+        chosen: The parameters that train.
+        decay: Of the average per step, in [0, 1); 0 = no average is kept and nothing is done.
+    """
+
+    def __init__(self, chosen: Chosen, decay: float) -> None:
+        self._decay = decay
+        self._steps = 0
+        self._weights: list[Tensor] = [weight.detach() for group in chosen for weight in group.values()] if decay else []
+        self._means: Sequence[Tensor] = [weight.clone() for weight in self._weights]
+
+    def update(self) -> None:
+        """Take in the weights as an optimiser step left them."""
+        if self._weights:
+            self._steps += 1
+            decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
+            get_ema_multi_avg_fn(decay)(self._means, self._weights, self._steps)  # type: ignore[no-untyped-call]  # torch's
+
+    @contextmanager
+    def standing_in(self) -> Iterator[None]:
+        """Inside, the model has the averaged weights; afterwards training goes on from the last ones."""
+        last = [weight.clone() for weight in self._weights]
+        self._put(self._means)
+        try:
+            yield
+        finally:
+            self._put(last)
+
+    @torch.no_grad()
+    def _put(self, values: Sequence[Tensor]) -> None:
+        for weight, value in zip(self._weights, values, strict=True):
+            weight.copy_(value)

@@ -1,0 +1,159 @@
+"""The clinical evaluation: calibration and threshold from validation only, every figure on the test part, per finding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.metrics import cohen_kappa_score
+
+from headstart.errors import DataError
+from headstart.evaluation import Evaluation
+from headstart.example import Example, Target
+from headstart.head import Prediction
+from headstart.outcome import Outcome
+from headstart_healthcare.clinical.calibration import Platt, fit_platt, fit_temperature, with_temperature
+from headstart_healthcare.clinical.operating_point import OperatingPoint, choose
+from headstart_healthcare.clinical.question import Question
+
+BANNER = "Research use only. Not a medical device: nothing here is meant for diagnosis or treatment."
+
+
+class Clinical(Evaluation):
+    """What a clinical reader asks of a classifier.
+
+    A target of two classes is one question; one of more classes or of several findings is a question for each.
+
+    Args:
+        rule: How the threshold is chosen on validation: youden, sensitivity, specificity, ppv or cost.
+        at_least: Share that the rule demands, in (0, 1].
+        cost_ratio: Harm of one missed case in falsely called ones, > 0.
+        seed: Of the bootstrap.
+    """
+
+    kinds = ("class", "labels")
+
+    def __init__(
+        self,
+        *,
+        rule: Literal["youden", "sensitivity", "specificity", "ppv", "cost"] = "youden",
+        at_least: float = 0.9,
+        cost_ratio: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        self._rule, self._at_least, self._cost_ratio, self._seed = rule, at_least, cost_ratio, seed
+
+    def settle(self, outcome: Outcome, target: Target) -> dict[str, Any]:
+        """Calibration and threshold of each question, from the validation part; plain JSON that travels with the model.
+
+        Raises:
+            DataError: The outcome is not of the validation part, or a probability is missing.
+        """
+        if outcome.split != "val":
+            raise DataError(f"calibration and thresholds come from validation only; this is the split '{outcome.split}'")
+        settled: dict[str, Any] = {"questions": {}}
+        for label, (examples, truth, raw) in _questions(outcome, target).items():
+            platt = fit_platt(truth, raw)
+            settled["questions"][label] = {"platt": asdict(platt), **self._threshold(truth, platt.apply(raw), len(examples))}
+        if _is_many(target):
+            settled["temperature"] = _temperature(outcome, target)
+        return settled
+
+    def measure(self, outcome: Outcome, target: Target, settled: Mapping[str, Any]) -> dict[str, Any]:
+        """Every figure for each question, by what was settled before; nothing is fitted here."""
+        found: dict[str, Any] = {"banner": BANNER, "questions": {}}
+        for label, (examples, truth, raw) in _questions(outcome, target).items():
+            known = settled["questions"][label]
+            question = Question(examples, truth, raw, Platt(**known["platt"]), known["threshold"])
+            found["questions"][label] = {"rule": known["reason"], **question.measure(seed=self._seed)}
+        if _is_many(target):
+            found["quadratic_kappa"] = _kappa(outcome, target)
+        return found
+
+    def decide(self, predictions: Sequence[Prediction], target: Target, settled: Mapping[str, Any]) -> list[Prediction]:
+        """Predictions with calibrated probabilities, and the answer of two classes by the threshold."""
+        return [_decided(prediction, target, settled) for prediction in predictions]
+
+    def _threshold(self, truth: np.ndarray, probability: np.ndarray, n: int) -> dict[str, Any]:
+        if truth.all() or not truth.any():
+            words = f"one half, as validation (n = {n}) has only one class and nothing can be chosen on it"
+            return asdict(OperatingPoint(0.5, self._rule, words, is_met=False))
+        return asdict(choose(truth, probability, rule=self._rule, at_least=self._at_least, cost_ratio=self._cost_ratio))
+
+
+def _questions(outcome: Outcome, target: Target) -> dict[str, tuple[list[Example], np.ndarray, np.ndarray]]:
+    """Label -> the examples where it is known, the truth [N] and the probability [N]."""
+    labels = target.labels
+    if target.kind == "class" and len(labels) == 2:
+        labels = (target.positive or labels[-1],)
+    found = {}
+    for label in labels:
+        rows = [
+            (example, truth, _probability(prediction, label))
+            for example, prediction in zip(outcome.examples, outcome.predictions, strict=True)
+            if (truth := _truth(example, label, target)) is not None
+        ]
+        examples = [example for example, _, _ in rows]
+        found[label] = (examples, np.array([t for _, t, _ in rows], dtype=int), np.array([p for _, _, p in rows], dtype=float))
+    return found
+
+
+def _truth(example: Example, label: str, target: Target) -> bool | None:
+    """Whether the example has the label; None where nobody knows (missing, or uncertain under the policy "ignore")."""
+    if example.target is None or label in example.meta.get("unknown", ()):
+        return None
+    return label in example.target if target.kind == "labels" else bool(example.target == label)
+
+
+def _probability(prediction: Prediction, label: str) -> float:
+    if not prediction.probabilities or label not in prediction.probabilities:
+        raise DataError(f"a prediction has no probability of '{label}'; clinical evaluation needs a head that gives them")
+    value = prediction.probabilities[label]
+    if not np.isfinite(value):
+        raise DataError(f"a probability of '{label}' is {value}; scores that are not finite are refused")
+    return value
+
+
+def _is_many(target: Target) -> bool:
+    return target.kind == "class" and len(target.labels) > 2
+
+
+def _matrix(predictions: Sequence[Prediction], target: Target) -> np.ndarray:
+    return np.array([[_probability(prediction, label) for label in target.labels] for prediction in predictions])
+
+
+def _temperature(outcome: Outcome, target: Target) -> float:
+    known = [i for i, example in enumerate(outcome.examples) if example.target in target.labels]
+    if not known:
+        return 1.0
+    truth = np.array([target.labels.index(outcome.examples[i].target) for i in known])
+    return fit_temperature(truth, _matrix(outcome.predictions, target)[known])
+
+
+def _kappa(outcome: Outcome, target: Target) -> float | None:
+    """Cohen's kappa with quadratic weights over the labels' order; None where it is undefined."""
+    pairs = [(e.target, p.value) for e, p in zip(outcome.examples, outcome.predictions, strict=True) if e.target is not None]
+    if len({label for pair in pairs for label in pair}) < 2:
+        return None
+    truth, said = zip(*pairs, strict=True)
+    return float(cohen_kappa_score(truth, said, labels=list(target.labels), weights="quadratic"))
+
+
+def _decided(prediction: Prediction, target: Target, settled: Mapping[str, Any]) -> Prediction:
+    questions = settled["questions"]
+    if _is_many(target):
+        row = with_temperature(_matrix([prediction], target), settled["temperature"])[0]
+        return replace(prediction, probabilities=dict(zip(target.labels, map(float, row), strict=True)))
+    calibrated = {
+        label: float(Platt(**known["platt"]).apply(np.array([_probability(prediction, label)]))[0])
+        for label, known in questions.items()
+    }
+    called = {label for label, known in questions.items() if calibrated[label] >= known["threshold"]}
+    if target.kind == "labels":
+        return replace(prediction, value=tuple(label for label in target.labels if label in called), probabilities=calibrated)
+    (positive,) = questions
+    (other,) = (label for label in target.labels if label != positive)
+    probabilities = {label: calibrated[positive] if label == positive else 1 - calibrated[positive] for label in target.labels}
+    return replace(prediction, value=positive if called else other, probabilities=probabilities)

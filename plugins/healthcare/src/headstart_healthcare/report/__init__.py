@@ -1,0 +1,1 @@
+"""The clinical part of the report, drawn from `metrics.json` alone."""
