@@ -17,7 +17,7 @@ setup: $(READY)
 $(READY): $(DESCRIPTIONS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
-		--editable '.[dev]' --editable 'plugins/nlp[demo]' --editable 'plugins/vision[demo]' --editable plugins/healthcare
+		--editable '.[dev]' --editable 'plugins/nlp[demo]' --editable 'plugins/vision[demo]' --editable 'plugins/healthcare[demo,test]'
 	touch $@
 
 demo: $(READY)
@@ -30,7 +30,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -36,6 +36,7 @@ class Offer:
         seconds: Of preparing and computing them once.
         saved: How many passes over the examples are spared, besides the one that stores.
         examples: Number of examples.
+        is_on_disk: A store on disk holds such values already.
     """
 
     where: str
@@ -43,6 +44,7 @@ class Offer:
     seconds: float
     saved: int
     examples: int
+    is_on_disk: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def decide(offer: Offer, wish: Wish, *, disk: Path | None) -> Decision:
 
 def _is_for_later(offer: Offer, *, fits_memory: bool) -> bool:
     """Whether later runs should be spared the work, too, or memory is short."""
-    is_worth = offer.seconds >= WORTH_SECONDS and offer.bytes <= WORTH_BYTES
+    is_worth = offer.is_on_disk or (offer.seconds >= WORTH_SECONDS and offer.bytes <= WORTH_BYTES)
     return (is_worth or not fits_memory) and _pays(offer, DISK_BANDWIDTH)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headstart.ahead import default_workers
@@ -13,7 +13,8 @@ from headstart.example import Example
 from headstart.feed import Feed, LiveFeed, StoredFeed
 from headstart.floor import Floor, Units
 from headstart.freezing import is_backbone_frozen
-from headstart.keeping import Wanted, open_rows
+from headstart.keeping import Wanted, is_begun, open_rows
+from headstart.layout import channels_first, channels_last
 from headstart.loop import Training
 from headstart.measuring import floor_of, metered
 from headstart.mixing import MixedFeed
@@ -51,6 +52,7 @@ class Feeds:
     _refused: dict[tuple[str, str], str] = field(default_factory=dict)
     _proofs: dict[tuple[str, tuple[str, ...]], Proof] = field(default_factory=dict)
     _quick: Quick | None = None
+    _moved: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.training.model.stage_names)
@@ -58,12 +60,20 @@ class Feeds:
     # what training asks
 
     def count(self) -> None:
-        """Count the operations of two examples of usual size, so that the work of the whole run is known."""
-        live = self._live("train")
+        """Count the operations of two examples of usual size, so that the work of the whole run is known.
+
+        From then on a network of convolutions computes with channels last, where its code lets it.
+        """
+        live, network = self._live("train"), self.training.model.backbone.network
         middle = sorted(range(len(live.examples)), key=lambda index: live.sizes[index])[len(live.examples) // 2 :][:2]
-        if middle:
+        if not middle:
+            return
+        is_last = not self.training.plan.exact and channels_last(network)
+        self.tally.meter = metered(live, middle)
+        if self.tally.meter is None and is_last:  # code that takes a tensor's layout for granted
+            channels_first(network)
             self.tally.meter = metered(live, middle)
-            self.tally.forward(live.units(middle), len(middle))
+        self.tally.forward(live.units(middle), len(middle))
 
     def begin(self, coming: Sequence[Ahead]) -> None:
         """Hear of the phase that begins and of those after it; its parameters are trainable already."""
@@ -107,6 +117,7 @@ class Feeds:
             if lowest < len(names) and (boundary == HEAD or names.index(boundary) >= lowest):
                 del self._kept[split, boundary]
         if moved:
+            self._moved |= moved
             self._quick = None
             self._proofs.clear()
 
@@ -164,19 +175,27 @@ class Feeds:
                 self._say_live(split, boundary, proof.refused[boundary])
             return
         offer = self._offer(split, boundary, epochs, proof, is_on_the_way=is_on_the_way)
-        decision = decide(offer, self.training.plan.store, disk=stores_root() if self.recipe is not None else None)
+        live, pattern = self._live(split), proof.patterns.get(boundary)
+        wanted = [Wanted(live, split, boundary, pattern, view) for view in self._views(split)]
+        disk = None if self.recipe is None or self._is_own(boundary) else stores_root()
+        if disk is not None and self.training.plan.store == "auto":
+            offer = replace(offer, is_on_disk=is_begun(self.training, self.data, self.recipe, wanted[0]))
+        decision = decide(offer, self.training.plan.store, disk=disk)
         if decision.place != "live":
-            self._store(split, boundary, decision, proof)
+            self._store(wanted, decision, proof)
         elif not is_on_the_way:
             self._say_live(split, boundary, decision.why)
-            if self.training.plan.exact and boundary != HEAD:  # the values that a store would hold, computed anew each time
-                live, pattern = self._live(split), proof.patterns[boundary]
+            if self.training.plan.exact and pattern is not None:  # the values that a store would hold, computed anew each time
                 views = [Recomputed(live, pattern, view) for view in self._views(split)]
                 self._kept[split, boundary] = PrefixFeed(live, pattern, views)
 
-    def _store(self, split: str, boundary: str, decision: Decision, proof: Proof) -> None:
-        live, pattern = self._live(split), proof.patterns.get(boundary)
-        wanted = [Wanted(live, split, boundary, pattern, view) for view in self._views(split)]
+    def _is_own(self, boundary: str) -> bool:
+        """Whether something up to the boundary has been trained: no other run has such values."""
+        names = self.training.model.stage_names
+        return bool(self._moved & set(names if boundary == HEAD else names[: names.index(boundary) + 1]))
+
+    def _store(self, wanted: Sequence[Wanted], decision: Decision, proof: Proof) -> None:
+        live, split, boundary, pattern = wanted[0].live, wanted[0].split, wanted[0].boundary, wanted[0].pattern
         views = [self._rows(each, decision.place) for each in wanted]
         ports = self.training.model.head.needs
         feed = StoredFeed(live, ports, views) if pattern is None else PrefixFeed(live, pattern, views)

@@ -23,6 +23,7 @@ from headstart.files import MANIFEST, write_json
 from headstart.floor import Floor
 from headstart.forecast import warnings_of
 from headstart.judge import judge, run_baselines
+from headstart.layout import channels_first
 from headstart.ledger import Ledger
 from headstart.loop import Training
 from headstart.model import HEAD, Model
@@ -163,6 +164,7 @@ def train_round(
     asked = [split for split in ("val", "test") if parts[split] and (fold == FINAL or split == "test" or settles)]
     outcomes = [Outcome("run", split, parts[split], answers(training, feeds, split), fold) for split in asked]
     n = {name: len(part) for name, part in parts.items()}
+    channels_first(model.backbone.network)
     floor = feeds.floor(ledger.entries)
     if floor is not None:
         tell("floor", message=str(floor), **floor.as_json())

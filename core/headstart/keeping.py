@@ -13,6 +13,7 @@ from headstart.passing import Pairs
 from headstart.prefix import Pattern
 from headstart.recipe import Recipe
 from headstart.store import DiskRows, open_store
+from headstart.store_folder import StoreError, stores_root
 from headstart.store_key import StoreKey, code_version, computing, content_digest, of_example, preparing, weights_digest
 
 
@@ -48,6 +49,14 @@ def open_rows(
     if wanted.view is not None:
         contents = [of_example(content, example.id) for content, example in zip(contents, live.examples, strict=True)]
     return open_store(None, key_of(training, data, recipe, wanted), contents, build, tell=training.tell)
+
+
+def is_begun(training: Training, data: Data, recipe: Recipe, wanted: Wanted) -> bool:
+    """Whether some run has stored such values already, of these or other examples."""
+    try:
+        return (stores_root() / key_of(training, data, recipe, wanted).digest()).is_dir()
+    except StoreError:
+        return False
 
 
 def key_of(training: Training, data: Data, recipe: Recipe, wanted: Wanted) -> StoreKey:

@@ -67,12 +67,14 @@ class Shape:
         sizes: As seen; the entries of open places do not count.
         is_batched: The first place is the batch.
         is_ragged: The second place is the length of the longest example.
+        is_channels_last: A map whose channels lie last in memory.
     """
 
     sizes: tuple[int, ...]
     is_batched: bool
     is_ragged: bool
     dtype: torch.dtype
+    is_channels_last: bool = False
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor], sizes: Sequence[tuple[int, int | None]]) -> Shape:
@@ -83,7 +85,7 @@ class Shape:
         pairs = list(zip(tensors, sizes, strict=True))
         is_batched = all(tensor.ndim > 0 and tensor.shape[0] == count for tensor, (count, _) in pairs)
         is_ragged = is_batched and all(tensor.ndim > 1 and tensor.shape[1] == longest for tensor, (_, longest) in pairs)
-        return cls(tuple(tensors[0].shape), is_batched, is_ragged, tensors[0].dtype)
+        return cls(tuple(tensors[0].shape), is_batched, is_ragged, tensors[0].dtype, _has_channels_last(tensors[0]))
 
     def stand_in(self, batch: int, longest: int | None, device: torch.device, *, fill: float = 0.0) -> Tensor:
         """A tensor of this shape for another batch; it takes no storage and holds one value."""
@@ -236,7 +238,8 @@ class Pattern:
         for at, shape in enumerate(shapes):
             tensor = join([row[at] for row in rows])
             tensor = tensor.pin_memory() if device.type == "cuda" else tensor
-            found.append(tensor.to(device, non_blocking=True).to(shape.dtype))
+            tensor = tensor.to(device, non_blocking=True).to(shape.dtype)
+            found.append(tensor.contiguous(memory_format=torch.channels_last) if shape.is_channels_last else tensor)
         return found
 
     def _output(self, path: str, joined: Sequence[Tensor], longest: int | None, device: torch.device) -> Any:
@@ -247,6 +250,10 @@ class Pattern:
         batch = joined[0].shape[0]
         leaves = [leaf.stand_in(batch, longest, device) if isinstance(leaf, Shape) else leaf for leaf in shapes]
         return tree_unflatten(leaves, structure)
+
+
+def _has_channels_last(tensor: Tensor) -> bool:
+    return tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 def _own(part: Tensor) -> Tensor:

@@ -171,6 +171,7 @@ class Scratch:
         flops = Trace(model, usual.input, usual.target).of(names).epoch(is_stored=False)
         flops = round(flops * mean_batch(len(examples), training.plan.batch_size))
         train_only(model, names)
+        self._feeds.count()
         check_batches(training, self._phase)
         steps, bound, seconds, curve = self._steps(make_optimizer(self._phase.groups, chosen, training.compute), flops)
         batches = len(examples) / mean_batch(len(examples), training.plan.batch_size)

@@ -23,6 +23,7 @@ BULKY = Offer("after stem", bytes=8e9, seconds=1.0, saved=4, examples=100)
         (replace(LONG, bytes=2e9), "auto", "memory", "spares"),
         (replace(CHEAP, bytes=50e9, seconds=1000.0), "auto", "disk", "spares"),
         (replace(CHEAP, saved=0), "auto", "live", "pooled would be used once only"),
+        (replace(CHEAP, is_on_disk=True), "auto", "disk", "spares"),
         (BULKY, "auto", "live", "reading the values after stem would take longer than computing them"),
         (replace(BULKY, bytes=50e9), "memory", "live", "the values after stem would take 50.0 GB of memory"),
         (BULKY, "memory", "memory", "spares about 0 ms"),

@@ -105,6 +105,15 @@ def test_a_boundary_on_disk_serves_another_strategy_with_the_same_one(run_tiny: 
     assert found["head"] == 16  # of the test examples, at the end: those for training began at the stored boundary
 
 
+def test_auto_reads_what_is_on_disk_and_writes_nothing_that_the_run_has_trained(run_tiny: Callable[..., Run], cache) -> None:
+    run_tiny(train={"device": "cpu", "store": "disk"})
+    auto = run_tiny(strategy={"use": "gradual", "head_epochs": 1, "epochs": 1, "step": 1, "depth": 1})
+    found = [(event["split"], event.get("after", "head"), event["place"]) for event in events(auto, "stored")]
+    assert ("train", "head", "disk") in found, "the head phase reads what the first run kept"
+    last = run_tiny(train={"device": "cpu", "store": "disk"}, strategy={"use": "full", "epochs": 1})
+    assert {event["place"] for event in events(last, "stored")} == {"memory"}, "no other run has such weights"
+
+
 class Shouting:
     """Sentences whose training views have a word more, another in each view."""
 
