@@ -39,6 +39,7 @@ HOOKS: Mapping[str, Kind] = {
     "headstart_data": "data",
     "headstart_evaluations": "evaluation",
     "headstart_report": "report",
+    "headstart_explainers": "explainer",
 }
 KNOWN_HOOKS = (*HOOKS, "headstart_recipes", "headstart_trackers", "headstart_commands")
 NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*(?:/[a-z0-9]+(?:[-.][a-z0-9]+)*)?")

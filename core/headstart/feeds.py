@@ -178,7 +178,7 @@ class Feeds:
         live, pattern = self._live(split), proof.patterns.get(boundary)
         wanted = [Wanted(live, split, boundary, pattern, view) for view in self._views(split)]
         disk = None if self.recipe is None or self._is_own(boundary) else stores_root()
-        if disk is not None and self.training.plan.store == "auto":
+        if self.recipe is not None and disk is not None and self.training.plan.store == "auto":
             offer = replace(offer, is_on_disk=is_begun(self.training, self.data, self.recipe, wanted[0]))
         decision = decide(offer, self.training.plan.store, disk=disk)
         if decision.place != "live":

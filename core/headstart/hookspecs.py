@@ -51,6 +51,13 @@ def headstart_report() -> Iterable[Component]:
 
 
 @hookspec
+def headstart_explainers() -> Iterable[Component]:
+    """Explainers: each target is a function `(Run, Request) -> Explained | None` of `headstart.explaining`, None where it
+    cannot explain runs of this kind; `headstart explain` asks them in turn.
+    """
+
+
+@hookspec
 def headstart_recipes() -> Iterable[Path]:
     """Folders of recipes that the plugin brings; shown by `headstart list recipes`, copied by `headstart cp`."""
 

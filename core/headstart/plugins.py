@@ -75,6 +75,10 @@ class Registry:
         """Sections that plugins add to the report, those of the first plugin first."""
         return [component for record in self.records for component in record.components.get("report", ())]
 
+    def explainers(self) -> list[Component]:
+        """What explains answers, that of the first plugin first."""
+        return [component for record in self.records for component in record.components.get("explainer", ())]
+
     def commands(self) -> dict[str, click.Command]:
         """Further commands of the command line, by name; the first plugin to offer a name keeps it."""
         commands: dict[str, click.Command] = {}
@@ -107,7 +111,9 @@ def nearest(name: str, known: Sequence[str]) -> str:
     """ "did you mean ...? known: ..." for a name that is not known."""
     close = get_close_matches(name, known, n=1) or get_close_matches(name, [entry.partition("/")[2] for entry in known], n=1)
     full = next((entry for entry in known if close and entry.endswith(close[0])), None)
-    listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    family = name.partition("/")[0] + "/" if "/" in name else ""
+    ranked = sorted(known, key=lambda entry: not entry.startswith(family)) if family else known  # those of its plugin first
+    listed = ", ".join(ranked[:20]) + (", ..." if len(known) > 20 else "")
     return f"did you mean '{full}'? known: {listed}" if full else f"known: {listed or 'none'}"
 
 

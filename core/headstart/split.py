@@ -155,7 +155,7 @@ def _strata(examples: Sequence[Example], indices: Sequence[int], target: Target)
     if target.kind == "labels":
         counts = Counter(examples[i].target for i in indices)
         return {i: examples[i].target if counts[examples[i].target] >= 10 else "rare" for i in indices}
-    return {i: examples[i].target if isinstance(examples[i].target, Hashable) else "all" for i in indices}
+    return {i: examples[i].target if target.kind == "class" else "all" for i in indices}
 
 
 def _times(examples: Sequence[Example], indices: Sequence[int]) -> dict[int, tuple[Any, int]]:

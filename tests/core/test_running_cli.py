@@ -314,3 +314,17 @@ def test_without_a_browser_the_report_says_so_in_one_line(tiny: Any, place: Path
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
     assert (done.returncode, done.stderr) == (0, "no browser was found; open the page yourself\n")
     assert done.stdout == f"{run_of(place).resolve() / 'report.html'}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "name a FILE, or one question with -q"),
+        (["-q", "Who?"], "-q and -c go together, without FILE"),
+        (["rows.csv", "-q", "Who?", "-c", "a.txt"], "-q and -c go together, without FILE"),
+    ],
+)
+def test_predict_says_what_to_give_it(call, tmp_path: Path, given: list[str], said: str) -> None:
+    done = call("predict", tmp_path, *given)
+    assert done.code == 2
+    assert said in done.err

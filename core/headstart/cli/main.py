@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lr": ("headstart.cli.lr:lr", "Find a learning rate for a recipe, with a picture."),
     "predict": ("headstart.cli.running:predict", "Predict new inputs with a finished run."),
     "evaluate": ("headstart.cli.running:evaluate", "Score a finished run on other labelled data."),
+    "explain": ("headstart.cli.explain:explain", "Show what a run's answers hang on."),
     "report": ("headstart.cli.results:report", "Write the report of a run again, or open it."),
     "compare": ("headstart.cli.results:compare", "Compare two runs on the examples that both were tested on."),
     "cache": ("headstart.cli.cache:cache", "Show and remove what frozen backbones computed for later runs."),

@@ -76,19 +76,40 @@ def run(
         raise QualityGateError(f"{metrics['selected_by']} is {score:.4f}, under --fail-under {fail_under}")
 
 
+def _ask(context_: click.Context, run: Path, question: str | None, context: str | None, file: Path | None) -> None:
+    """Hand one question over to the command `ask` of the plugin that answers questions."""
+    group = context_.parent.command if context_.parent else None
+    ask = group.get_command(context_, "ask") if isinstance(group, click.Group) else None
+    if file is not None or question is None or context is None:
+        raise click.UsageError("-q and -c go together, without FILE: headstart predict RUN -q QUESTION -c TEXTFILE")
+    if ask is None:
+        raise click.UsageError("-q and -c need the plugin headstart-nlp; install it")
+    context_.invoke(ask, run=run, question=question, context=context, is_json=False)
+
+
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Table to write: .csv, .jsonl or .parquet."
 )
-def predict(run: Path, file: Path, output: Path | None) -> None:
+@click.option("-q", "--question", help="One question in place of FILE, for runs that answer questions.")
+@click.option("-c", "--context", metavar="TEXTFILE", help="The text that the question is about; - = standard input.")
+@click.pass_context
+def predict(  # noqa: PLR0917 - the command's arguments
+    context_: click.Context, run: Path, file: Path | None, output: Path | None, question: str | None, context: str | None
+) -> None:
     """Predict every example of FILE with RUN: names of classes and probabilities; to stdout as JSON lines without -o."""
     from headstart.build import make_data
     from headstart.files import writing
     from headstart.predictions import write_table
     from headstart.run import load
 
+    if question is not None or context is not None:
+        _ask(context_, run, question, context, file)
+        return
+    if file is None:
+        raise click.UsageError("name a FILE, or one question with -q and its text with -c")
     _check_places(file, output)
     opened = load(run)
     examples = make_data(opened.recipe.data).open(file)

@@ -1,0 +1,1 @@
+"""Data parts of clinical pictures and volumes."""

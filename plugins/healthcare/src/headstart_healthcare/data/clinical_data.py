@@ -1,0 +1,119 @@
+"""What all clinical data share: every file read once before training, names turned into pseudonyms, and the evaluation."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from headstart.builtin.columns import check_rows, subset, target_of
+from headstart.data import Data
+from headstart.errors import DataError, UsageError
+from headstart.example import Example, Target
+from headstart_healthcare.data.case import Case
+from headstart_healthcare.data.labels import Schema
+from headstart_healthcare.data.patients import Patients
+from headstart_healthcare.data.preflight import facts_of, fly
+from headstart_healthcare.privacy.log_mask import mask_logs
+from headstart_healthcare.privacy.pseudonyms import Pseudonyms, pseudonyms
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Options of every clinical data part; the parts' own docstrings say what each means."""
+
+    patients: Patients
+    schema: Schema = Schema()  # noqa: RUF009 - frozen
+    positive: str | None = None
+    max_bad: float = 0.01
+    rows: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_rows(self.rows)
+        if not 0 <= self.max_bad <= 1:
+            raise UsageError(f"data.max_bad: {self.max_bad} is no share of the files; 0 = none may be broken, 1 = all")
+
+
+class ClinicalData(Data):
+    """Pictures or volumes of patients; a subclass lists them."""
+
+    target_kinds = ("class", "labels")
+    evaluation = "healthcare/clinical"
+
+    choices: Choices
+
+    @abstractmethod
+    def listed(self, names: Pseudonyms) -> tuple[list[Case], dict[str, Any]]:
+        """Every file as a case, nothing opened yet; and facts about the source, `notes` and `warnings` among them."""
+
+    @cached_property
+    def _loaded(self) -> tuple[list[Example], dict[str, Any]]:
+        names = pseudonyms()
+        cases, facts = self.listed(names)
+        if not cases:
+            raise DataError("the data hold no picture and no volume")
+        mask_logs(names, cases)
+        flight = fly(cases, self.choices.max_bad, needs_patient=self.choices.patients.is_known)
+        examples = [case.example(names) for case in flight.cases]
+        if not examples:
+            raise DataError("no file is left to learn from")
+        found = facts_of(cases, flight, examples)
+        rows = self.choices.rows
+        used = examples if rows is None else subset(examples, rows, self.choices.seed)
+        told = {name: [*facts.get(name, ()), *found[name]] for name in ("notes", "warnings")}
+        return used, {**facts, **found, **told, "used": len(used)}
+
+    @cached_property
+    def _target(self) -> Target:
+        schema = self.choices.schema
+        if schema.labels:
+            return Target("labels", schema.labels)
+        found = target_of(self._loaded[0], "class", self.choices.positive)
+        return replace(found, labels=schema.classes) if schema.classes else found
+
+    @property
+    def target(self) -> Target:
+        """The classes that occur in natural order, or those of `classes` in the order given; or the findings."""
+        return self._target
+
+    def examples(self) -> Sequence[Example]:
+        """Every picture or volume that can be read, its names pseudonyms."""
+        return self._loaded[0]
+
+    def facts(self) -> Mapping[str, Any]:
+        """Counts from listed to used, what was set aside and why, spacing, site and label; no name of a person or file."""
+        return self._loaded[1]
+
+    def open(self, path: Path) -> Sequence[Example]:
+        """Cases of another file or folder of the same form, with labels where it holds them; a broken one is named.
+
+        Raises:
+            DataError: There is nothing to read, or a file cannot be read.
+        """
+        names = pseudonyms()
+        cases = self.opened(path, names)
+        mask_logs(names, cases)
+        flight = fly(cases, 0.0, needs_patient=False)
+        return [case.example(names) for case in flight.cases]
+
+    def revealed(self) -> dict[str, str]:
+        """Pseudonym -> path of a file below the data's folder, or patient as the source names them; only to be printed."""
+        names = pseudonyms()
+        found = {}
+        for case in self.listed(names)[0]:
+            found[names.of("scan", case.key)] = found[str(case.input)] = case.key
+            if case.patient is not None:
+                found[names.of("patient", case.patient)] = case.patient.replace("\0", " of ")
+        return found
+
+    @abstractmethod
+    def opened(self, path: Path, names: Pseudonyms) -> list[Case]:
+        """The cases of a further file or folder, nothing opened yet."""
+
+    def excerpt(self, input: Any) -> str | None:
+        """The pseudonym."""
+        return str(input) if hasattr(input, "content") else None

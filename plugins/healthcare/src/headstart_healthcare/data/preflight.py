@@ -1,0 +1,168 @@
+"""Pre-flight: every file read once before anything trains; what cannot be read is set aside with a reason, and counted."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import DataError
+from headstart.example import Example
+from headstart_healthcare.data.association import WARN_FROM, cramers_v
+from headstart_healthcare.data.case import Case
+from headstart_healthcare.reading.errors import ReadingError
+from headstart_healthcare.reading.scan import Scan, digest_of
+from headstart_healthcare.reading.volume import Volume
+
+_SHOWN = 5  # pseudonyms that a message names
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Flight:
+    """What came through.
+
+    Attributes:
+        cases: That can be read, their digests known.
+        bad: Pseudonym -> reason code.
+        sizes: Shape -> how many have it.
+        spacings: "patient", "detector", "scanner", "unknown" -> how many have their spacing from there.
+    """
+
+    cases: list[Case]
+    bad: dict[str, str]
+    sizes: Counter[tuple[int, ...]]
+    spacings: Counter[str]
+
+
+def fly(cases: Sequence[Case], max_bad: float, *, needs_patient: bool) -> Flight:
+    """Read each file.
+
+    Raises:
+        DataError: More than the share `max_bad` cannot be read.
+    """
+    flight = Flight([], {}, Counter(), Counter())
+    for case in cases:
+        try:
+            if case.fault:
+                raise ReadingError(case.fault, name=str(case.input))
+            if needs_patient and case.patient is None:
+                raise ReadingError("no-patient", name=str(case.input))
+            flight.cases.append(replace(case, input=_read(case.input, flight)))
+        except ReadingError as error:
+            flight.bad[str(case.input)] = error.reason
+    if len(flight.bad) > max_bad * len(cases):
+        share = f"{len(flight.bad):,} of {len(cases):,} files"
+        raise DataError(f"{share} cannot be used, over the budget of {max_bad:g} (data.max_bad): {_listed(flight.bad)}")
+    if flight.bad:
+        log.warning("%d files set aside: %s", len(flight.bad), _listed(flight.bad))
+    return flight
+
+
+def facts_of(cases: Sequence[Case], flight: Flight, examples: Sequence[Example]) -> dict[str, Any]:
+    """Plain values and sentences for `headstart check`; no name of a person, file or folder is among them."""
+    reasons = dict(sorted(Counter(flight.bad.values()).items()))
+    patients = {example.group for example in examples if example.group is not None}
+    unlabelled = sum(example.target is None for example in examples)
+    flow = {
+        "listed": len(cases), "excluded": reasons, "read": len(flight.cases), "without label": unlabelled,
+        "labelled": len(flight.cases) - unlabelled, "patients": len(patients),
+    }  # fmt: skip
+    found = {
+        "research_only": True,
+        "flow": flow,
+        "quarantined": dict(sorted(flight.bad.items())),
+        "spacing": dict(sorted(flight.spacings.items())),
+        "unknown_labels": _unknown(examples),
+        "site_label_association": _association(examples),
+    }
+    return {**found, "notes": _notes(flow, flight), "warnings": _warnings(found, flight, bool(patients))}
+
+
+def _read(input: Any, flight: Flight) -> Any:
+    if isinstance(input, Scan):
+        seen = input.see()
+        flight.sizes[seen.pixels.shape[:2]] += 1
+        flight.spacings[seen.spacing.at if seen.spacing else "unknown"] += 1
+        return replace(input, digest=seen.digest)
+    if not isinstance(input, Volume):
+        flight.sizes[input.values.shape] += 1  # in memory
+        flight.spacings["unknown"] += 1
+        if input.values.min() == input.values.max():
+            raise ReadingError("constant", name=str(input))
+        return input
+    grid = input.read()
+    flight.sizes[grid.values.shape] += 1
+    flight.spacings["patient" if grid.is_spaced else "unknown"] += 1
+    return replace(input, digest=digest_of(grid.values))
+
+
+def _notes(flow: dict[str, Any], flight: Flight) -> list[str]:
+    excluded = ", ".join(f"{reason} {count:,}" for reason, count in flow["excluded"].items()) or "none"
+    patients = f" of {flow['patients']:,} patients" if flow["patients"] else ""
+    told = [
+        f"Read {flow['listed']:,} files; set aside: {excluded}; without a label: {flow['without label']:,}; "
+        f"labelled: {flow['labelled']:,}{patients}."
+    ]
+    shapes = [shape for shape in flight.sizes if len(shape) == len(next(iter(flight.sizes)))]
+    if shapes:
+        low, high = np.min(shapes, axis=0), np.max(shapes, axis=0)
+        kind = "rows x columns" if len(shapes[0]) == 2 else "voxels"
+        same = f"All have {_by(low)} {kind}." if len(shapes) == 1 else f"They have {_by(low)} to {_by(high)} {kind}."
+        told.append(same)
+    return told
+
+
+def _warnings(found: dict[str, Any], flight: Flight, has_patients: bool) -> list[str]:
+    told = []
+    if flight.bad:
+        told.append(f"{len(flight.bad):,} files are set aside: {_listed(flight.bad)}.")
+    if not has_patients:
+        told.append("No patient is known: pictures of one person may stand in training and test, and scores may be too high.")
+    for place, words in (("detector", "at the detector, not in the body"), ("scanner", "of a scanned film")):
+        if flight.spacings[place]:
+            told.append(f"{flight.spacings[place]:,} files state their spacing {words}.")
+    for label, value in found["site_label_association"].items():
+        if value >= WARN_FROM:
+            told.append(
+                f"Site and label go together (Cramer's V {value:.2f} for {label}): a network can score well by "
+                "recognising the site; leave whole sites out of training to see (Zech et al. 2018)."
+            )
+    for label, counts in found["unknown_labels"].items():
+        told.append(f"'{label}' is not known for {counts:,} examples.")
+    return told
+
+
+def _unknown(examples: Sequence[Example]) -> dict[str, int]:
+    return dict(sorted(Counter(label for example in examples for label in example.meta.get("unknown", ())).items()))
+
+
+def _association(examples: Sequence[Example]) -> dict[str, float]:
+    """Cramer's V of site and class, or of site and each finding where it is known."""
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    labels = {label for example in examples if isinstance(example.target, tuple) for label in example.target}
+    for example in examples:
+        site = example.meta.get("subgroups", {}).get("site")
+        if site is None or example.target is None:
+            continue
+        if isinstance(example.target, str):
+            pairs.setdefault("the class", []).append((site, example.target))
+            continue
+        for label in labels - set(example.meta.get("unknown", ())):
+            pairs.setdefault(label, []).append((site, str(label in example.target)))
+    found = {label: cramers_v(*zip(*rows, strict=True)) for label, rows in sorted(pairs.items())}
+    return {label: round(value, 4) for label, value in found.items() if value is not None}
+
+
+def _listed(bad: dict[str, str]) -> str:
+    more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    return "; ".join(str(ReadingError(reason, name=name)) for name, reason in list(bad.items())[:_SHOWN]) + more
+
+
+def _by(shape: Any) -> str:
+    return "x".join(str(int(side)) for side in shape)

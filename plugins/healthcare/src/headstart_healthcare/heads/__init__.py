@@ -1,0 +1,1 @@
+"""Heads for grades, findings that are partly unknown, and bags of slices or patches."""

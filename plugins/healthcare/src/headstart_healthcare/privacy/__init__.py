@@ -1,0 +1,1 @@
+"""Keeping names of people out of everything that is printed or written."""
