@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class Encoder(Backbone):
     """
 
     modality = "text"
-    port_names = ("pooled", "tokens", "mask")
+    port_names: ClassVar[tuple[str, ...]] = ("pooled", "tokens", "mask")
     network: Any  # a transformers.PreTrainedModel
 
     def __init__(
@@ -159,11 +159,16 @@ def _max_tokens(network: Any, tokenizer: TextTokenizer, folder: WeightsFolder, w
 
 
 def position_limit(network: Any) -> int | None:
-    """Positions of the network; RoBERTa and MPNet spend those up to the padding index on padding. None = no limit."""
+    """Positions of the network for tokens; None = no limit."""
     positions: int | None = getattr(network.config, "max_position_embeddings", None)
+    return None if positions is None else positions - reserved_positions(network)
+
+
+def reserved_positions(network: Any) -> int:
+    """Number of the first token's position: RoBERTa and MPNet spend those up to the padding index on padding."""
     table = getattr(getattr(network, "embeddings", None), "position_embeddings", None)
-    reserved = getattr(table, "padding_idx", None)
-    return positions if positions is None or reserved is None else positions - reserved - 1
+    reserved: int | None = getattr(table, "padding_idx", None)
+    return 0 if reserved is None else reserved + 1
 
 
 def _room(max_tokens: int, specials: int) -> int:
