@@ -18,13 +18,15 @@ from contest import DATA, HERE, Contestant, hold, rival_python
 from safetensors.torch import save_file
 
 EPOCHS = 10
+RIVALS = {"tutorial": "PyTorch tutorial", "trainer": "Hugging Face Trainer", "fastai": "fastai", "by-hand": "by hand"}
 
 
 def main() -> None:
     """Hold the contest and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=2)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--rivals", nargs="+", choices=RIVALS, default=list(RIVALS), help="Only these.")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         from headstart.plugins import registry
 
@@ -45,9 +47,8 @@ baselines: none
         )
         rival = [rival_python(), str(HERE / "rivals_pictures.py")]
         options = ["--data", str(DATA / "hymenoptera"), "--weights", str(weights), "--epochs", str(EPOCHS), "--folder", folder]
-        names = {"tutorial": "PyTorch tutorial", "trainer": "Hugging Face Trainer", "fastai": "fastai", "by-hand": "by hand"}
-        others = [Contestant(name, [*rival, key, *options]) for key, name in names.items()]
-        hold([Contestant("headstart", [sys.executable, str(HERE / "ours_pictures.py"), str(recipe)]), *others], rounds)
+        others = [Contestant(RIVALS[key], [*rival, key, *options]) for key in given.rivals]
+        hold([Contestant("headstart", [sys.executable, str(HERE / "ours_pictures.py"), str(recipe)]), *others], given.rounds)
 
 
 if __name__ == "__main__":

@@ -115,6 +115,7 @@ def trainer(given: argparse.Namespace) -> float:
 
 def fastai(given: argparse.Namespace) -> float:
     """fastai's Learner with the body frozen."""
+    from fastai.callback import progress, schedule  # noqa: F401 - they give the learner its methods
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
     from fastai.metrics import accuracy as share
@@ -171,6 +172,7 @@ def parts(model: Resnet) -> list[list[nn.Parameter]]:
 
 def gradual_fastai(given: argparse.Namespace) -> float:
     """fastai's freeze_to: the head, then layer4, then layer3 as well."""
+    from fastai.callback import progress, schedule  # noqa: F401 - they give the learner its methods
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
     from fastai.metrics import accuracy as share
