@@ -15,6 +15,7 @@ from headstart.example import Example, Target
 from headstart.files import write_json
 from headstart.recipe import Recipe
 from headstart.split import Split, make_splits
+from headstart.survey import label_counts
 
 SPLITS = ("train", "val", "test")
 
@@ -117,10 +118,7 @@ def _leak(leak: Leak) -> dict[str, Any]:
 
 
 def _counts(examples: Sequence[Example], target: Target) -> dict[str, int]:
-    if target.kind == "number":
-        return {"all": len(examples)}
-    if target.kind == "labels":
-        seen = Counter(label for example in examples for label in example.target)
-    else:
-        seen = Counter(str(example.target) for example in examples)
+    if target.kind != "class":
+        return label_counts(examples, target) if target.labels else {"all": len(examples)}
+    seen = Counter(str(example.target) for example in examples)
     return {label: seen.get(label, 0) for label in target.labels} if target.labels else dict(seen)

@@ -54,11 +54,11 @@ def find_duplicates(examples: Sequence[Example]) -> Duplicates:
 
 
 def label_counts(examples: Sequence[Example], target: Target) -> dict[str, int]:
-    """Examples by label, in the labels' order; of kind "labels" each of an example's counts; {} for numbers."""
-    if target.kind == "labels":
-        seen = Counter(label for example in examples for label in example.target or ())
-    else:
+    """Examples by label, in the labels' order; where an example has several (labels, tags of its words) each counts; else {}."""
+    if target.kind == "class":
         seen = Counter(example.target for example in examples if example.target is not None)
+    else:
+        seen = Counter(label for example in examples if target.labels for label in example.target or ())
     return {label: seen.get(label, 0) for label in target.labels}
 
 
