@@ -19,6 +19,8 @@ from torchvision import datasets, models, transforms
 from torchvision.transforms import InterpolationMode
 
 SEED, BATCH = 0, 16
+LITE_SIZE = 224
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def lite0(weights: str) -> nn.Module:
@@ -29,13 +31,16 @@ def lite0(weights: str) -> nn.Module:
 
 
 def pictures(data: str, size: int) -> tuple[datasets.ImageFolder, datasets.ImageFolder]:
-    """Training and validation pictures, prepared as the weights expect."""
+    """Training and validation pictures, prepared as the weights expect: EfficientNet-Lite0's at 224 px, else ResNet's."""
+    lite = size == LITE_SIZE
     ready = transforms.Compose(
         [
-            transforms.Resize(round(size * 256 / 224), interpolation=InterpolationMode.BICUBIC),
+            transforms.Resize(
+                round(size * 256 / 224), interpolation=InterpolationMode.BICUBIC if lite else InterpolationMode.BILINEAR
+            ),
             transforms.CenterCrop(size),
             transforms.ToTensor(),
-            transforms.Normalize((0.5,) * 3, (0.5,) * 3),
+            transforms.Normalize(*(((0.5,) * 3, (0.5,) * 3) if lite else IMAGENET)),
         ]
     )
     return datasets.ImageFolder(f"{data}/train", ready), datasets.ImageFolder(f"{data}/val", ready)
@@ -116,6 +121,7 @@ def trainer(given: argparse.Namespace) -> float:
 def fastai(given: argparse.Namespace) -> float:
     """fastai's Learner with the body frozen."""
     from fastai.callback import progress, schedule  # noqa: F401 - they give the learner its methods
+    from fastai.callback.training import BnFreeze
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
     from fastai.metrics import accuracy as share
@@ -124,7 +130,7 @@ def fastai(given: argparse.Namespace) -> float:
     loaders = DataLoaders(loader(train, shuffle=True), loader(val, shuffle=False))
     model = Probe(given.weights)
     learner = Learner(
-        loaders, model, loss_func=nn.CrossEntropyLoss(), metrics=share, train_bn=False,
+        loaders, model, loss_func=nn.CrossEntropyLoss(), metrics=share, train_bn=False, cbs=BnFreeze,
         splitter=lambda m: [list(m.body.parameters()), list(m.head.parameters())],
     )  # fmt: skip
     learner.freeze()
@@ -173,6 +179,7 @@ def parts(model: Resnet) -> list[list[nn.Parameter]]:
 def gradual_fastai(given: argparse.Namespace) -> float:
     """fastai's freeze_to: the head, then layer4, then layer3 as well."""
     from fastai.callback import progress, schedule  # noqa: F401 - they give the learner its methods
+    from fastai.callback.training import BnFreeze
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
     from fastai.metrics import accuracy as share
@@ -180,7 +187,13 @@ def gradual_fastai(given: argparse.Namespace) -> float:
     train, val = pictures(given.data, 96)
     loaders = DataLoaders(loader(train, shuffle=True), loader(val, shuffle=False))
     learner = Learner(
-        loaders, Resnet(given.weights), loss_func=nn.CrossEntropyLoss(), metrics=share, splitter=parts, train_bn=False
+        loaders,
+        Resnet(given.weights),
+        loss_func=nn.CrossEntropyLoss(),
+        metrics=share,
+        splitter=parts,
+        train_bn=False,
+        cbs=BnFreeze,
     )
     with learner.no_bar(), learner.no_logging():
         for lowest in (-1, -2, -3):

@@ -169,7 +169,10 @@ def test_training_goes_on_from_a_saved_state(
     second = len(part.phases(through)) - 1
     for at in range(second + 1):
         if at == second:
-            save_file({name: tensor.clone() for name, tensor in through.state().items()}, tmp_path / "state.safetensors")
+            save_file(
+                {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in through.state().items()},
+                tmp_path / "state.safetensors",
+            )
         carry_out(through, Only(part, at))
     resumed, again = prepared(models, backbone, strategy)
     saved = load_file(tmp_path / "state.safetensors")
