@@ -70,7 +70,7 @@ def by_hand(folder: Path, count: int) -> None:
     """Features once, then cross-validation of pipelines."""
     import torch
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import cross_val_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import LinearSVC
@@ -92,7 +92,7 @@ def by_hand(folder: Path, count: int) -> None:
     scores = []
     for head in heads(count):
         model = make_pipeline(StandardScaler(), kinds[str(head["use"])](head["c"]))
-        scores.append(cross_val_score(model, features, labels, cv=5).mean())
+        scores.append(cross_val_score(model, features, labels, cv=StratifiedKFold(5, shuffle=True, random_state=0)).mean())
     print(json.dumps({"score": float(max(scores)), "own": time.process_time() - started}))
 
 

@@ -54,7 +54,7 @@ def find_duplicates(examples: Sequence[Example]) -> Duplicates:
 
 
 def label_counts(examples: Sequence[Example], target: Target) -> dict[str, int]:
-    """Examples by label, in the labels' order; where an example has several (labels, tags of its words) each counts; else {}."""
+    """Examples by label, in the labels' order; where an example has several (labels, tags) each of them counts; else {}."""
     if target.kind == "class":
         seen = Counter(example.target for example in examples if example.target is not None)
     else:
