@@ -1,5 +1,6 @@
 # make demo: set up and train the demo, print its score and where the report is.
-# make test: set up and run every check. Both set up once and are quick the second time.
+# make test: set up and run every check and test but the slow ones (about 20 minutes on two cores); make test-slow runs those.
+# Each sets up once and is quick the second time.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ DESCRIPTIONS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.to
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test check setup clean
+.PHONY: demo test test-slow check setup clean
 
 setup: $(READY)
 
@@ -30,7 +31,10 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m 'not slow'
+
+test-slow: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m slow
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -177,19 +177,28 @@ def spelt(annotation):
     return (typing.get_origin(annotation), *map(spelt, typing.get_args(annotation)))
 
 
+def parameters_of(cls):
+    """Name -> keyword-only parameter and its type; what `**options` hands on belongs to the class above."""
+    found = {}
+    for owner in (owner for owner in cls.__mro__ if "__init__" in vars(owner)):
+        parameters = inspect.signature(owner.__init__).parameters.values()
+        hints = typing.get_type_hints(owner.__init__, include_extras=True)
+        own = {each.name: (each, hints[each.name]) for each in parameters if each.kind is each.KEYWORD_ONLY}
+        found = {**own, **found}
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            break
+    return found
+
+
 @pytest.mark.parametrize(("kind", "name"), PARTS)
 def test_every_registered_part_is_described_as_an_import_would_show_it(kind, name):
     described = describe(registry().find(kind, name))
     cls = described.component.load()
-    parameters = [
-        parameter
-        for parameter in inspect.signature(cls.__init__).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    ]
-    hints = typing.get_type_hints(cls.__init__, include_extras=True)
-    assert [option.name for option in described.options] == [parameter.name for parameter in parameters]
-    assert [spelt(option.type) for option in described.options] == [spelt(hints[parameter.name]) for parameter in parameters]
-    for option, parameter in zip(described.options, parameters, strict=True):
+    parameters = parameters_of(cls)
+    assert {option.name for option in described.options} == set(parameters)
+    for option in described.options:
+        parameter, hint = parameters[option.name]
+        assert spelt(option.type) == spelt(hint)
         assert option.required == (parameter.default is parameter.empty)
         assert option.required or option.default == parameter.default
     for attribute, value in described.attributes.items():

@@ -85,7 +85,17 @@ def finished(demo_packages, headstart, tmp_path_factory):
     """sentiment-probe on few examples, run by its command; the run's folder and what was printed."""
     out = tmp_path_factory.mktemp("runs")
     sizes = [f"--set=split.{name}={size}" for name, size in SIZES.items()]
-    done = headstart("run", "recipes/nlp/sentiment-probe.yaml", *sizes, "--set", "strategy.epochs=5", "--out", out)
+    done = headstart(
+        "run",
+        "recipes/nlp/sentiment-probe.yaml",
+        *sizes,
+        "--set",
+        "strategy.epochs=5",
+        "--set",
+        "train.store=memory",
+        "--out",
+        out,
+    )
     assert done.returncode == 0, done.stderr
     return (out / "latest").resolve(), done
 
