@@ -1,5 +1,5 @@
 # make demo: set up and train the demo, print its score and where the report is.
-# make test: set up and run every check and test but the slow ones (about 20 minutes on two cores); make test-slow runs those.
+# make test: set up and run every check and test but the slow ones; make test-slow runs those.
 # Each sets up once and is quick the second time.
 
 PYTHON ?= python3

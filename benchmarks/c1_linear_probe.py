@@ -1,6 +1,6 @@
 """C1: a linear probe on 397 photographs, 10 epochs, EfficientNet-Lite0: ours against the field.
 
-    python benchmarks/c1_linear_probe.py [--rounds 2]      about 8 minutes a round
+    python benchmarks/c1_linear_probe.py [--rounds 2]      about 16 minutes of CPU a round
 
 Rivals: the loop of PyTorch's transfer-learning tutorial, Hugging Face Trainer, fastai, each with the backbone frozen and
 validation after every epoch, and features with scikit-learn written by hand. All have the same weights, pictures, batches
