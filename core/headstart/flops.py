@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,11 +24,18 @@ class Layer:
         flops: Of its forward pass, for one unit: an example, or a token where examples differ in size. A product and a sum
             count as two, as in torch.utils.flop_counter; what is not a matrix product or a convolution counts nothing.
         weights: Full names of its parameters.
+        vectors: Those of `weights` that have one dimension (biases, norms); their gradient counts nothing.
     """
 
     stage: str
     flops: float
     weights: tuple[str, ...] = ()
+    vectors: tuple[str, ...] = ()
+
+    def share(self, trains: Collection[str]) -> float:
+        """Share of the layer's matrices that is among the named parameters; 0 without matrices."""
+        matrices = [name for name in self.weights if name not in self.vectors]
+        return sum(name in trains for name in matrices) / max(1, len(matrices))
 
 
 def count_flops(
@@ -37,19 +44,24 @@ def count_flops(
     """The model's layers in the order in which they run.
 
     Args:
-        model: In evaluation mode; it is run once.
+        model: On any device; it is run once in evaluation mode and left as it was.
         batch: A prepared batch on the device; two examples are enough.
         units: Sum of the examples' sizes (their number, where all cost the same).
         targets: Of these examples, to count the head's loss as well; None = the head is left out.
     """
     counting = _Counting(first=(*model.stage_names, HEAD)[0])
     names = {id(weight): name for name, weight in model.weights().items()}
-    with torch.no_grad(), _following(model, names, counting), counting:
+    with _at_rest(model), torch.no_grad(), _following(model, names, counting), counting:
         features = model(batch)
         if targets is not None:
             counting.enter(HEAD, ())
             model.head.loss(features, targets)
-    return tuple(Layer(call.stage, call.flops / units, call.weights) for call in counting.calls if call.flops or call.weights)
+    vectors = {name for name, weight in model.weights().items() if weight.ndim <= 1}
+    return tuple(
+        Layer(call.stage, call.flops / units, call.weights, tuple(name for name in call.weights if name in vectors))
+        for call in counting.calls
+        if call.flops or call.weights
+    )
 
 
 @dataclass
@@ -105,6 +117,18 @@ FORMULAS: Mapping[Any, Callable[..., Any]] = {
     # the CPU's own attention, which torch's table leaves out
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
 }
+
+
+@contextmanager
+def _at_rest(model: Model) -> Iterator[None]:
+    """In evaluation mode: no statistic moves."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 @contextmanager

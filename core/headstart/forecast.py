@@ -9,7 +9,8 @@ from typing import Any
 
 from headstart.build import Built, build
 from headstart.data import Data
-from headstart.effort import Trace
+from headstart.floor import Network
+from headstart.measuring import measured
 from headstart.model import HEAD, Model
 from headstart.order import batch_count
 from headstart.outlook import Ahead, boundaries
@@ -100,14 +101,16 @@ def look_ahead(recipe: Recipe, *, data: Data | None = None) -> Outlook:
     shared = share_out(recipe, built.data)
     *folds, (_, parts) = shared.rounds()
     built.model.head.settle([example.target for example in parts["train"]])
-    phases, trace = tuple(built.strategy.phases(built.model)), traced(built.model, parts["train"])
+    phases, network = tuple(built.strategy.phases(built.model)), counted(built.model, parts["train"])
     n = {name: len(examples) for name, examples in parts.items()}
     coming = stages_ahead(built.model, phases)
     replayed = [_replayed(recipe, built, coming, number) for number in range(len(phases))]
-    found = tuple(_phase(recipe, built.model, *each, trace, examples=n["train"]) for each in zip(phases, replayed, strict=True))
-    whole = max(1, trace.of(built.model.weights()).epoch(is_stored=False))
+    found = tuple(
+        _phase(recipe, built.model, *each, network, examples=n["train"]) for each in zip(phases, replayed, strict=True)
+    )
+    whole = max(1, network.epoch(built.model.weights(), is_stored=False))
     stored = [phase for phase, each in zip(phases, found, strict=True) if each.replayed]
-    passing = max((_frozen(built.model, phase, trace) for phase in stored), default=0)
+    passing = max((network.frozen(_names(built.model, phase)) for phase in stored), default=0)
     forecast = Forecast(
         name=recipe.name,
         backbone=recipe.backbone.use,
@@ -118,7 +121,7 @@ def look_ahead(recipe: Recipe, *, data: Data | None = None) -> Outlook:
         phases=found,
         passing=passing / whole,
         total=sum(each.epochs * each.cost for each in found) + passing / whole,
-        warnings=tuple(scattered(built.model, phases, lambda: trace, is_stored=not _live_by(recipe, built.data))),
+        warnings=tuple(scattered(built.model, phases, lambda: network, is_stored=not _live_by(recipe, built.data))),
     )
     return Outlook(forecast, phases, built.strategy)
 
@@ -127,29 +130,28 @@ def warnings_of(recipe: Recipe, built: Built, examples: Sequence[Any]) -> list[s
     """What a run should say before it begins; an example is counted only where there is something to say."""
 
     @lru_cache
-    def trace() -> Trace:
-        return traced(built.model, examples)
+    def network() -> Network:
+        return counted(built.model, examples)
 
     phases = built.strategy.phases(built.model)
-    return list(scattered(built.model, phases, trace, is_stored=not _live_by(recipe, built.data)))
+    return list(scattered(built.model, phases, network, is_stored=not _live_by(recipe, built.data)))
 
 
-def traced(model: Model, examples: Sequence[Any]) -> Trace:
-    """The counted pass of an example of median size."""
+def counted(model: Model, examples: Sequence[Any]) -> Network:
+    """The layers with the operations of an example of median size."""
     sizes = model.backbone.sizes([example.input for example in examples]) or [1] * len(examples)
     order = sorted(range(len(examples)), key=lambda index: sizes[index])
-    example = examples[order[len(order) // 2]]
-    return Trace(model, example.input, example.target)
+    return measured(model, examples[order[len(order) // 2]])
 
 
 def _phase(
-    recipe: Recipe, model: Model, phase: Phase, replay: tuple[str, str], trace: Trace, *, examples: int
+    recipe: Recipe, model: Model, phase: Phase, replay: tuple[str, str], network: Network, *, examples: int
 ) -> PhaseForecast:
     names, (replayed, why) = _names(model, phase), replay
     weights = model.weights()
     trainable = sum(weights[name].numel() for name in names)
     steps = batch_count(examples, recipe.train.batch_size) * phase.epochs
-    whole = max(1, trace.of(weights).epoch(is_stored=False))
+    whole = max(1, network.epoch(weights, is_stored=False))
     owners = {model.owner[name] for name in names}
     return PhaseForecast(
         name=phase.name,
@@ -161,7 +163,7 @@ def _phase(
         rates=tuple(sorted({min(g.lr for g in phase.groups), max(g.lr for g in phase.groups)})) if phase.groups else (),
         replayed=replayed,
         why=why,
-        cost=trace.of(names).epoch(is_stored=bool(replayed)) / whole,
+        cost=network.epoch(names, is_stored=bool(replayed)) / whole,
     )
 
 
@@ -194,7 +196,3 @@ def _live_by(recipe: Recipe, data: Data, *, is_whole: bool = False) -> str:
 
 def _names(model: Model, phase: Phase) -> list[str]:
     return [name for group in model.select(phase.groups) for name in group]
-
-
-def _frozen(model: Model, phase: Phase, trace: Trace) -> int:
-    return trace.of(_names(model, phase)).frozen

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from headstart.effort import Trace
+from headstart.floor import Network
 from headstart.model import HEAD, Model
 from headstart.phases import Phase
 
 FEW = 0.1  # share of the weights that the backward pass runs through; below it, there are cheaper places for as many
 
 
-def scattered(model: Model, phases: Sequence[Phase], trace: Callable[[], Trace], *, is_stored: bool) -> Iterator[str]:
+def scattered(model: Model, phases: Sequence[Phase], network: Callable[[], Network], *, is_stored: bool) -> Iterator[str]:
     """One line for each phase that trains little and costs much; nothing where all or most of what is run through trains.
 
     Args:
         model: With its strategy prepared.
         phases: Of the strategy.
-        trace: Gives the counted forward pass; called only where there is something to say.
+        network: Gives the model's layers with their operations; called only where there is something to say.
         is_stored: Whether the run stores the values of frozen stages.
     """
     for phase in phases:
@@ -31,8 +31,8 @@ def scattered(model: Model, phases: Sequence[Phase], trace: Callable[[], Trace],
         share = _size(model, backbone) / _size(model, _weights(model, reach))
         top = _top_with(model, reach, _size(model, backbone))
         if share < FEW and len(top) < len(reach):
-            instead = trace().of(_weights(model, [*top, HEAD])).epoch(is_stored=is_stored)
-            cost = instead / max(1, trace().of(names).epoch(is_stored=is_stored))
+            instead = network().epoch(_weights(model, [*top, HEAD]), is_stored=is_stored)
+            cost = instead / max(1, network().epoch(names, is_stored=is_stored))
             yield (
                 f"phase '{phase.name}': the lowest trainable parameter is in stage '{model.stage_names[lowest]}': the backward "
                 f"pass runs through {_how_many(model, len(reach))} for {share:.1%} of their weights; strategy last-stages with "

@@ -1,7 +1,7 @@
 """The baseline "scratch": the same network from random weights, trained with as much computation as the run had.
 
 What the run scores above it is what transfer is worth. Both see the same examples, augmentation and head; the budget is
-counted in floating-point operations of training (`effort.py`), since a run that stores what is frozen takes cheap steps and
+counted in floating-point operations of training (`work.py`), since a run that stores what is frozen takes cheap steps and
 training from random weights takes dear ones.
 """
 
@@ -19,13 +19,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from headstart.build import make_model, part_class, prepare_model
 from headstart.data import Data
-from headstart.effort import Trace
 from headstart.errors import TrainingError, UsageError
 from headstart.example import Example
 from headstart.feed import Feed
 from headstart.feeds import Feeds
 from headstart.freezing import set_modes, train_only
 from headstart.loop import Training, make_optimizer, predict, set_rates, take_step, validate
+from headstart.measuring import measured, usual_example
 from headstart.model import Model
 from headstart.order import seed_of, training_batches
 from headstart.outcome import Outcome
@@ -35,7 +35,7 @@ from headstart.schedule import factor
 from headstart.scores import LOWER_IS_BETTER
 from headstart.strategy import Strategy
 from headstart.training import check_batches
-from headstart.work import PhaseWork, mean_batch, training_work, usual_example
+from headstart.work import PhaseWork, mean_batch, training_work
 
 NAME = "scratch"
 LEAST_STEPS = 20
@@ -140,7 +140,7 @@ def run_work(
     views = max(1, plan.views) if data.augments else 1
     batch = mean_batch(len(examples), plan.batch_size)
     phases = training.strategy.phases(model)
-    return training_work(Trace(model, usual.input, usual.target), model, phases, entries, views * len(examples), batch)
+    return training_work(measured(model, usual), model, phases, entries, views * len(examples), batch)
 
 
 class Scratch:
@@ -168,7 +168,7 @@ class Scratch:
         usual = usual_example(model, examples)
         chosen = model.select(self._phase.groups)
         names = [name for group in chosen for name in group]
-        flops = Trace(model, usual.input, usual.target).of(names).epoch(is_stored=False)
+        flops = measured(model, usual).epoch(names, is_stored=False)
         flops = round(flops * mean_batch(len(examples), training.plan.batch_size))
         train_only(model, names)
         self._feeds.count()

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.effort import Trace
-from headstart.example import Example
+from headstart.floor import Network
 from headstart.model import Model
 from headstart.order import batch_count
 from headstart.phases import Phase
@@ -38,36 +37,27 @@ class PhaseWork:
 
 
 def training_work(  # noqa: PLR0917 - the model, what it did and on what, in this order
-    trace: Trace, model: Model, phases: Sequence[Phase], entries: Sequence[Mapping[str, Any]], count: int, batch_size: float
+    network: Network, model: Model, phases: Sequence[Phase], entries: Sequence[Mapping[str, Any]], count: int, batch_size: float
 ) -> list[PhaseWork]:
     """The work of each phase that was carried out, on the training examples; validation is not counted.
 
     Args:
-        trace: Of an example of usual size.
+        network: The model's layers with the operations of an example of usual size.
         model: The trained one.
         phases: What its strategy planned.
         entries: The ledger's, one per phase, with what was stored.
         count: Training views that were computed where frozen stages ran once.
         batch_size: Examples per step.
     """
-    found, done = [], 0  # operations per example of stages that ran once
+    found, done = [], 0.0  # operations per example of stages that ran once
     for phase, entry in zip(phases, entries, strict=True):
-        effort = trace.of(name for group in model.select(phase.groups) for name in group)
-        is_stored = bool(entry["stored"])
-        once = max(0, effort.frozen - done) * count if is_stored else 0
-        done = max(done, effort.frozen) if is_stored else done
-        per_step = effort.epoch(is_stored=is_stored) * batch_size
+        trains = {name for group in model.select(phase.groups) for name in group}
+        is_stored, frozen = bool(entry["stored"]), network.frozen(trains)
+        once = round(max(0.0, frozen - done) * count) if is_stored else 0
+        done = max(done, frozen) if is_stored else done
+        per_step = network.epoch(trains, is_stored=is_stored) * batch_size
         found.append(PhaseWork(phase.name, entry["start_step"], entry["steps"], once, per_step))
     return found
-
-
-def usual_example(model: Model, examples: Sequence[Example]) -> Example:
-    """The example whose size is nearest to the mean of all: what it costs, all cost on average."""
-    sizes = model.backbone.sizes([example.input for example in examples])
-    if sizes is None:
-        return examples[0]
-    mean = sum(sizes) / len(sizes)
-    return min(zip(examples, sizes, strict=True), key=lambda pair: abs(pair[1] - mean))[0]
 
 
 def mean_batch(count: int, batch_size: int) -> float:

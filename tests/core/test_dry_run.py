@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from headstart.cli.main import execute
-from headstart.effort import Trace
+from headstart.example import Example
 from headstart.files import read_json
 from headstart.fit import fit
 from headstart.forecast import look_ahead
+from headstart.measuring import measured
 from headstart.model import Model
 from headstart.recipe import Recipe
 from headstart.recipe_file import dump_recipe
@@ -157,25 +158,26 @@ def test_a_few_low_parameters_are_warned_of(strategy, is_warned, written, tmp_pa
 
 def test_operations_are_those_of_the_formulas(make_tiny: Callable[..., Model]) -> None:
     model = make_tiny(width=8)
-    counted = Trace(model, "warm funny film", "good")
+    network = measured(model, Example("a", "warm funny film", "good"))
     linear, head = 2 * 8 * 8, 2 * 8 * 2  # operations of a linear layer: twice its weights
-    full, probe = counted.of(model.weights()), counted.of([name for name in model.weights() if name.startswith("head.")])
-    assert full.forward == 2 * linear + head
-    assert full.backward == 2 * (2 * linear + head)
-    assert (probe.backward, probe.frozen) == (head, 2 * linear)
-    assert probe.epoch(is_stored=True) == 2 * head
-    top = [name for name in model.weights() if model.owner[name] in ("head", "block.2")]
-    last = counted.of(top)  # the first trainable layer needs no gradient of its input
-    assert (last.backward, last.frozen) == (linear + 2 * head, linear)
-    biases = counted.of([name for name in model.weights() if name.endswith("bias")])
-    assert biases.backward == linear + head  # through block.2 and the head to the bias in block.1, for no weight at all
+    every, probe = list(model.weights()), [name for name in model.weights() if name.startswith("head.")]
+    assert network.forward() == 2 * linear + head
+    assert network.backward(every) == 2 * (2 * linear + head)
+    assert (network.backward(probe), network.frozen(probe)) == (head, 2 * linear)
+    assert network.epoch(probe, is_stored=True) == 2 * head
+    top = [name for name in every if model.owner[name] in ("head", "block.2")]
+    assert (network.backward(top), network.frozen(top)) == (linear + 2 * head, linear)  # no gradient of the first one's input
+    biases = [name for name in every if name.endswith("bias")]
+    assert (
+        network.backward(biases) == linear + head
+    )  # through block.2 and the head to the bias in block.1, for no weight at all
 
 
 def test_counting_leaves_the_model_as_it_was(make_tiny: Callable[..., Model]) -> None:
     model = make_tiny()
     model.train()
     before = {name: tensor.clone() for name, tensor in model.state().items()}
-    Trace(model, "warm funny film", "good").of(model.weights())
+    measured(model, Example("a", "warm funny film", "good"))
     assert all(module.training for module in model.modules())
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state().items())
     assert all(weight.grad is None for weight in model.weights().values())

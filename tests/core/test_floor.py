@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 import pytest
 import torch
 
-from headstart.floor import Floor, Meter, Network, PhaseWork, Units, least, probe
+from headstart.floor import Floor, Meter, Network, PhaseDone, Units, least, probe
 from headstart.flops import Layer, count_flops
 from headstart.model import HEAD, Model
 
@@ -58,31 +58,31 @@ def test_the_boundary_lies_below_the_lowest_stage_that_trains(trains: Collection
 
 
 def test_a_probe_runs_the_backbone_once_per_example() -> None:
-    work = least(NETWORK, [PhaseWork(PROBE, 10)], Units(train=100))
+    work = least(NETWORK, [PhaseDone(PROBE, 10)], Units(train=100))
     assert work == 100 * 60 + 10 * 100 * 2 * 1  # the head's own input needs no gradient: 2, not 3
 
 
 def test_views_multiply_what_is_computed_once() -> None:
-    assert least(NETWORK, [PhaseWork(PROBE, 10)], Units(train=100, views=3)) == 300 * 60 + 10 * 100 * 2
+    assert least(NETWORK, [PhaseDone(PROBE, 10)], Units(train=100, views=3)) == 300 * 60 + 10 * 100 * 2
 
 
 def test_last_stages_run_the_prefix_once_and_the_rest_each_epoch() -> None:
-    assert least(NETWORK, [PhaseWork(LAST, 5)], Units(train=100)) == 100 * 30 + 5 * 100 * (3 * 31 - 10)
+    assert least(NETWORK, [PhaseDone(LAST, 5)], Units(train=100)) == 100 * 30 + 5 * 100 * (3 * 31 - 10)
 
 
 def test_gradual_unfreezing_needs_one_pass_for_all_its_boundaries() -> None:
-    phases = [PhaseWork(PROBE, 2), PhaseWork(LAST, 3), PhaseWork(ALL, 1)]
+    phases = [PhaseDone(PROBE, 2), PhaseDone(LAST, 3), PhaseDone(ALL, 1)]
     assert least(NETWORK, phases, Units(train=100)) == 100 * (60 + 2 * 2 + 3 * (93 - 10) + (183 - 4))
 
 
 def test_what_was_trained_over_has_to_be_computed_again() -> None:
-    phases = [PhaseWork(ALL, 1), PhaseWork(PROBE, 1)]
+    phases = [PhaseDone(ALL, 1), PhaseDone(PROBE, 1)]
     assert least(NETWORK, phases, Units(train=100)) == 100 * ((183 - 4) + 60 + 2)
 
 
 def test_validation_follows_every_epoch_and_the_test_comes_once() -> None:
-    plain = least(NETWORK, [PhaseWork(LAST, 5)], Units(train=100))
-    assert least(NETWORK, [PhaseWork(LAST, 5)], Units(train=100, val=10, test=7)) == plain + 10 * 30 + 5 * 10 * 31 + 7 * 61
+    plain = least(NETWORK, [PhaseDone(LAST, 5)], Units(train=100))
+    assert least(NETWORK, [PhaseDone(LAST, 5)], Units(train=100, val=10, test=7)) == plain + 10 * 30 + 5 * 10 * 31 + 7 * 61
 
 
 def test_a_run_that_stores_is_at_the_floor_and_one_that_does_not_is_above_it() -> None:
@@ -93,7 +93,7 @@ def test_a_run_that_stores_is_at_the_floor_and_one_that_does_not_is_above_it() -
         live.forward(100)
         for meter in (stored, live):
             meter.backward(100, PROBE)
-    phases, units = [PhaseWork(PROBE, 10)], Units(train=100)
+    phases, units = [PhaseDone(PROBE, 10)], Units(train=100)
     assert stored.floor(phases, units).times == 1
     assert live.floor(phases, units).times == pytest.approx((10 * 60 + 20) / (60 + 20))
 

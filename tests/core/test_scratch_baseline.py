@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from headstart.device import Compute
-from headstart.effort import Trace
 from headstart.errors import UsageError
 from headstart.feeds import Feeds
 from headstart.loop import Training
+from headstart.measuring import measured
 from headstart.phases import Group, Phase
 from headstart.recipe import Part, Recipe, TrainPlan
 from headstart.scratch_baseline import Budget, Scratch, planned_steps, within
@@ -61,7 +61,7 @@ def test_the_work_of_phases_counts_stored_stages_once_and_live_ones_in_every_ste
     )
     training = Training(model, Given(*phases), RECIPE.train, Compute(torch.device("cpu")), silent)
     entries = train(training, Feeds(training, make_sentences(40), {"train": rows, "val": [], "test": []})).entries
-    found = training_work(Trace(model, rows[0].input, rows[0].target), model, phases, entries, 32, 8)
+    found = training_work(measured(model, rows[0]), model, phases, entries, 32, 8)
     block, head = 2 * 8 * 8, 2 * 8 * 2  # operations of a product of [1, 8] with [8, 8] and with [8, 2]
     assert found[0] == PhaseWork("head", 0, 12, once=2 * block * 32, step=8 * 2 * head)
     assert found[1].once == 0, "the first block ran in the phase before"
