@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Schedule = Literal["one-cycle", "cosine", "linear", "constant"]
+Schedule = Literal["one-cycle", "cosine", "linear", "slanted-triangular", "constant"]
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,27 @@ from collections.abc import Callable
 
 from headstart.phases import Phase, Schedule
 
+SLANT = 1 / 32  # lowest rate of a slanted triangle, over the peak
+
 
 def factor(schedule: Schedule, share: float, warmup: float) -> float:
     """Factor in [0, 1] at `share` in [0, 1) of a phase.
 
     "one-cycle" rises from 1/25 by a half cosine and falls to 1/250000 by another (Smith and Topin 2017; the numbers are
-    torch's OneCycleLR defaults, whose end is 1/10000 of the beginning); the others rise linearly from 0 and then fall by
-    a half cosine, fall linearly, or stay.
+    torch's OneCycleLR defaults, whose end is 1/10000 of the beginning); "slanted-triangular" rises linearly from 1/32 and
+    falls linearly back to it (Howard and Ruder 2018, equation 3); the others rise linearly from 0 and then fall by a half
+    cosine, fall linearly, or stay.
     """
     if share < warmup:
         rise = share / warmup
-        return _between(1 / 25, 1.0, rise) if schedule == "one-cycle" else rise
+        starts = {"one-cycle": _between(1 / 25, 1.0, rise), "slanted-triangular": SLANT + (1 - SLANT) * rise}
+        return starts.get(schedule, rise)
     done = (share - warmup) / (1 - warmup)
     falls: dict[Schedule, Callable[[float], float]] = {
         "one-cycle": lambda d: _between(1.0, 1 / 25 / 1e4, d),
         "cosine": lambda d: _between(1.0, 0.0, d),
         "linear": lambda d: 1 - d,
+        "slanted-triangular": lambda d: 1 - (1 - SLANT) * d,
         "constant": lambda _: 1.0,
     }
     return falls[schedule](done)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from headstart.backbone import Backbone, WeightsCard
 from headstart.compiling import can_compile, compile_stages, plain_stages, repays
 from headstart.device import Compute
 from headstart.features import Features
-from headstart.optimise import Optimised, optimised
+from headstart.optimise import Optimised, _now, optimised
 from headstart.stages import Stage
 
 CPU = Compute(torch.device("cpu"))
@@ -261,3 +262,10 @@ def test_a_compiler_that_fails_leaves_the_plain_copy_without_a_word(tmp_path: Pa
     done = subprocess.run([sys.executable, "-c", BROKEN], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "2 BatchNorms folded; channels-last; [3, 4, 8, 8]\n"
     assert done.stderr == ""
+
+
+def test_waiting_on_a_busy_machine_does_not_count_as_computing() -> None:
+    compute = Compute(torch.device("cpu"))
+    before = _now(compute)
+    time.sleep(0.2)
+    assert _now(compute) - before < 0.1

@@ -39,6 +39,16 @@ def test_the_fall_is_of_its_name(schedule: Schedule, middle: float, end: float) 
     assert factor(schedule, 0.25, 0.0) == pytest.approx({"linear": 0.75, "cosine": 0.853553, "constant": 1}[schedule])
 
 
+@pytest.mark.parametrize("warmup", [0.1, 0.3])
+def test_a_slanted_triangle_is_that_of_ulmfit(warmup: float) -> None:
+    """Howard and Ruder 2018, equation 3, word for word: T iterations, cut_frac, ratio 32."""
+    total, ratio = 100, 32
+    cut = int(total * warmup)
+    for step in range(total):
+        p = step / cut if step < cut else 1 - (step - cut) / (cut * (1 / warmup - 1))
+        assert factor("slanted-triangular", step / total, warmup) == pytest.approx((1 + p * (ratio - 1)) / ratio)
+
+
 def test_one_cycle_has_the_factors_of_torch_at_the_same_points() -> None:
     """Torch counts from the first step to the last, we in the middles of steps; at equal points the factors are equal."""
     total, warmup = 50, 0.3

@@ -43,6 +43,9 @@ def headstart_strategies() -> Iterator[Component]:
     yield Component("probe", f"{home}:Probe", "the backbone stays frozen; only the head learns, on features computed once")
     yield Component("full", f"{home}:Full", "everything trains, with rates that may decay with depth")
     yield Component("gradual", f"{home}:Gradual", "the head first, then stage by stage from the top; Howard & Ruder 2018")
+    yield Component(
+        "ulmfit", "headstart.builtin.strategy_ulmfit:Ulmfit", "a stage an epoch, rates over 2.6 by depth; Howard & Ruder 2018"
+    )
     part = "headstart.builtin.strategies_partial"
     yield Component("probe-then-full", f"{part}:ProbeThenFull", "LP-FT: the head first, then everything; Kumar et al. 2022")
     yield Component("last-stages", f"{part}:LastStages", "the head and the last stages; what lies below is replayed")
@@ -65,6 +68,12 @@ def headstart_data() -> Iterator[Component]:
     memory = "headstart.builtin.memory"
     yield Component("memory-texts", f"{memory}:MemoryTexts", "texts handed over in Python; for HeadstartClassifier")
     yield Component("memory-vectors", f"{memory}:MemoryVectors", "vectors handed over in Python; for HeadstartClassifier")
+
+
+@hookimpl
+def headstart_cases() -> Iterator[Component]:
+    """What the conformance kit runs the core's parts with."""
+    yield Component("cases", "headstart.testing.core_cases:cases", "options and inputs for the conformance kit")
 
 
 @hookimpl

@@ -29,7 +29,7 @@ class Probe(Strategy):
         lr: float = 5e-3,
         weight_decay: float = 0.01,
         patience: int | None = 15,
-        schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "cosine",
+        schedule: Literal["one-cycle", "cosine", "linear", "slanted-triangular", "constant"] = "cosine",
     ) -> None:
         check_options(epochs=epochs, lr=lr, weight_decay=weight_decay, patience=patience)
         self._phase = Phase(HEAD, epochs, (Group((HEAD,), lr, weight_decay),), schedule, patience=patience)
@@ -67,7 +67,7 @@ class Full(Strategy):
         weight_decay: float = 0.01,
         warmup: float = 0.1,
         patience: int | None = None,
-        schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "linear",
+        schedule: Literal["one-cycle", "cosine", "linear", "slanted-triangular", "constant"] = "linear",
     ) -> None:
         check_options(epochs=epochs, lr=lr, head_lr=head_lr, layer_decay=layer_decay, patience=patience)
         check_options(weight_decay=weight_decay, warmup=warmup)
@@ -116,7 +116,7 @@ class Gradual(Strategy):
         depth: int | None = None,
         weight_decay: float = 0.01,
         patience: int | None = 10,
-        schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "cosine",
+        schedule: Literal["one-cycle", "cosine", "linear", "slanted-triangular", "constant"] = "cosine",
     ) -> None:
         check_options(head_epochs=head_epochs, epochs=epochs, last_epochs=last_epochs, step=step, depth=depth)
         check_options(head_lr=head_lr, lr=lr, layer_decay=layer_decay, weight_decay=weight_decay, patience=patience)

@@ -44,7 +44,7 @@ class ProbeThenFull(Strategy):
         layer_decay: float = 0.9,
         weight_decay: float = 0.01,
         patience: int | None = 10,
-        schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "cosine",
+        schedule: Literal["one-cycle", "cosine", "linear", "slanted-triangular", "constant"] = "cosine",
     ) -> None:
         check_options(head_epochs=head_epochs, head_lr=head_lr, epochs=epochs, lr=lr, layer_decay=layer_decay)
         check_options(weight_decay=weight_decay, patience=patience)
@@ -83,7 +83,7 @@ class LastStages(Strategy):
         layer_decay: float = 0.9,
         weight_decay: float = 0.01,
         patience: int | None = None,
-        schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "cosine",
+        schedule: Literal["one-cycle", "cosine", "linear", "slanted-triangular", "constant"] = "cosine",
     ) -> None:
         check_options(stages=stages, epochs=epochs, lr=lr, head_lr=head_lr, layer_decay=layer_decay)
         check_options(weight_decay=weight_decay, patience=patience)
@@ -194,7 +194,7 @@ class L2SP(Strategy):
         head_lr: float = 1e-3,
         layer_decay: float = 0.9,
         patience: int | None = None,
-        schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "linear",
+        schedule: Literal["one-cycle", "cosine", "linear", "slanted-triangular", "constant"] = "linear",
     ) -> None:
         check_options(alpha=alpha, beta=beta, epochs=epochs, lr=lr, head_lr=head_lr, layer_decay=layer_decay, patience=patience)
         self._alpha, self._beta, self._epochs, self._lr, self._head_lr = alpha, beta, epochs, lr, head_lr

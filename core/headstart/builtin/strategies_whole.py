@@ -39,7 +39,7 @@ class LayerDecay(Strategy):
         weight_decay: float = 0.05,
         warmup: float = 0.1,
         patience: int | None = None,
-        schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "cosine",
+        schedule: Literal["one-cycle", "cosine", "linear", "slanted-triangular", "constant"] = "cosine",
     ) -> None:
         check_options(epochs=epochs, lr=lr, decay=decay, weight_decay=weight_decay, warmup=warmup, patience=patience)
         self._epochs, self._lr, self._decay, self._weight_decay = epochs, lr, decay, weight_decay
@@ -75,7 +75,7 @@ class Scratch(Strategy):
         weight_decay: float = 0.05,
         warmup: float = 0.1,
         patience: int | None = None,
-        schedule: Literal["one-cycle", "cosine", "linear", "constant"] = "cosine",
+        schedule: Literal["one-cycle", "cosine", "linear", "slanted-triangular", "constant"] = "cosine",
     ) -> None:
         check_options(epochs=epochs, lr=lr, weight_decay=weight_decay, warmup=warmup, patience=patience)
         self._epochs, self._lr, self._weight_decay = epochs, lr, weight_decay

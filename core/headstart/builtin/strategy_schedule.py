@@ -26,7 +26,7 @@ class PhasePlan(TypedDict):
     name: str
     epochs: int
     train: list[GroupPlan]
-    schedule: NotRequired[Literal["one-cycle", "cosine", "linear", "constant"]]
+    schedule: NotRequired[Literal["one-cycle", "cosine", "linear", "slanted-triangular", "constant"]]
     warmup: NotRequired[float]
     patience: NotRequired[int | None]
     steps: NotRequired[int | None]
