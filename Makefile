@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-DESCRIPTIONS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
+DESCRIPTIONS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml examples/*/pyproject.toml)
 
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
@@ -18,7 +18,8 @@ setup: $(READY)
 $(READY): $(DESCRIPTIONS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
-		--editable '.[dev]' --editable 'plugins/nlp[demo]' --editable 'plugins/vision[demo]' --editable 'plugins/healthcare[demo,test]'
+		--editable '.[dev]' --editable 'plugins/nlp[demo,explain]' --editable 'plugins/vision[demo]' --editable 'plugins/healthcare[demo,test]' \
+		--editable 'examples/headstart-protein[demo]'
 	touch $@
 
 demo: $(READY)

@@ -13,6 +13,7 @@ from headstart.version import __version__
 
 if TYPE_CHECKING:
     from headstart import errors as errors
+    from headstart import metrics as metrics
     from headstart.backbone import Backbone as Backbone
     from headstart.backbone import WeightsCard as WeightsCard
     from headstart.components import Component as Component
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from headstart.model import Model as Model
     from headstart.phases import Group as Group
     from headstart.phases import Phase as Phase
+    from headstart.place import Place as Place
+    from headstart.place import locate as locate
     from headstart.recipe import Part as Part
     from headstart.recipe import Recipe as Recipe
     from headstart.run import Run as Run
@@ -48,6 +51,7 @@ _HOME = {
     "Model": "headstart.model",
     "Part": "headstart.recipe",
     "Phase": "headstart.phases",
+    "Place": "headstart.place",
     "Prediction": "headstart.head",
     "Recipe": "headstart.recipe",
     "Run": "headstart.run",
@@ -57,6 +61,7 @@ _HOME = {
     "WeightsCard": "headstart.backbone",
     "hookimpl": "headstart.hookspecs",
     "load": "headstart.run",
+    "locate": "headstart.place",
 }
 
 __all__ = [
@@ -72,6 +77,7 @@ __all__ = [
     "Model",
     "Part",
     "Phase",
+    "Place",
     "Prediction",
     "Recipe",
     "Run",
@@ -83,13 +89,15 @@ __all__ = [
     "errors",
     "hookimpl",
     "load",
+    "locate",
+    "metrics",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
-    if name == "errors":
-        return import_module("headstart.errors")
+    if name in ("errors", "metrics"):
+        return import_module(f"headstart.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'headstart' has no attribute '{name}'")
     value = globals()[name] = getattr(import_module(_HOME[name]), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,6 +44,10 @@ class Best:
             now = model.state()
             self.state = {name: now[name].clone() for name in self.state}
         return better
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the state."""
+        return {"score": self.score, "loss": self.loss, "where": self.where, "age": self.age}
 
     def restore(self, model: Model) -> None:
         """Put the kept state back into the model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,10 +11,14 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from headstart.build import make_model, part_class
+from headstart.components import Kind
 from headstart.errors import HeadstartError
 from headstart.example import Target
-from headstart.files import read_json, verify_manifest, write_json, write_manifest, write_text
+from headstart.faults import reach
+from headstart.files import read_json, sync, verify_manifest, write_json, write_manifest, write_text
 from headstart.model import Model
+from headstart.options import describe as options_of
+from headstart.plugins import registry
 from headstart.recipe import Part, Recipe
 
 FORMAT = 1
@@ -25,17 +30,29 @@ def save_model(model: Model, recipe: Recipe, folder: Path, *, extra: Callable[[P
     Args:
         model: With its best weights.
         recipe: That made it.
-        folder: To be written.
+        folder: To be written, whole or not at all; one that is there (of a run that was stopped) is replaced.
         extra: Writes further files into the folder before every file is listed with its hash.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    model.backbone.save(folder / "backbone")
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.kept().state_dict().items()}
-    save_file(state, str(folder / "head.safetensors"))
-    write_json(folder / "config.json", describe(model, recipe))
-    write_text(folder / "README.md", card(model, recipe))
-    extra(folder)
-    write_manifest(folder)
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        model.backbone.save(temporary / "backbone")
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.kept().state_dict().items()}
+        save_file(state, str(temporary / "head.safetensors"))
+        reach("save")
+        write_json(temporary / "config.json", describe(model, recipe))
+        write_text(temporary / "README.md", card(model, recipe))
+        extra(temporary)
+        write_manifest(temporary)
+        for path in (*temporary.rglob("*"), temporary):  # what libraries wrote is flushed, too, before it gets its name
+            sync(path)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+        sync(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def load_model(recipe: Recipe, folder: Path) -> Model:
@@ -61,9 +78,9 @@ def describe(model: Model, recipe: Recipe) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "target": asdict(model.head.target),
-        "backbone": _part(recipe.backbone),
-        "head": _part(_saved_head(recipe.head)),
-        "data": _part(recipe.data),
+        "backbone": _part("backbone", recipe.backbone),
+        "head": _part("head", _saved_head(recipe.head)),
+        "data": _part("data", recipe.data),
         "stages": list(model.stage_names),
         "card": asdict(model.backbone.card),
     }
@@ -89,5 +106,7 @@ def _saved_head(head: Part) -> Part:
     return Part(*part_class("head", head.use).saved_part(head.use, head.options))
 
 
-def _part(part: Part) -> dict[str, Any]:
-    return {"use": part.use, **part.options}
+def _part(kind: Kind, part: Part) -> dict[str, Any]:
+    """With every default, so that it does not matter whether they were given."""
+    defaults = {option.name: option.default for option in options_of(registry().find(kind, part.use)).options}
+    return {"use": part.use, **defaults, **part.options}

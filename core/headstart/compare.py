@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import DataError, UsageError
+from headstart.example import Target
 from headstart.intervals import Interval, paired_difference
 from headstart.predictions import SavedOutcome
 from headstart.run_files import RunFiles, open_run
 from headstart.scores import LOWER_IS_BETTER, HeadScore, scores_for
+
+LINES = "lines"
+"""Key under which an evaluation's comparison holds sentences for a terminal."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Comparison:
     scores: tuple[ScoreChange, ...]
     mcnemar: McNemar | None
     recipe: tuple[RecipeChange, ...]
+    evaluations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """For a terminal."""
@@ -86,6 +91,7 @@ class Comparison:
             "scores": scores,
             "mcnemar": asdict(self.mcnemar) if self.mcnemar else None,
             "recipe": {change.key: [change.first, change.second] for change in self.recipe},
+            "evaluations": {name: {key: one[key] for key in one if key != LINES} for name, one in self.evaluations.items()},
         }
 
     def _head(self) -> str:
@@ -104,6 +110,8 @@ class Comparison:
         if self.mcnemar:
             only = f"{self.mcnemar.only_first} right only in the first, {self.mcnemar.only_second} only in the second"
             yield f"  McNemar's exact test: p = {self.mcnemar.p:.3g} ({only})"
+        for found in self.evaluations.values():
+            yield from (f"  {line}" for line in found.get(LINES, ()))
 
     def _recipe_lines(self) -> Iterator[str]:
         yield "recipes differ in:" if self.recipe else "the recipes are the same"
@@ -140,6 +148,7 @@ def compare(first: Path, second: Path) -> Comparison:
         scores=changes,
         mcnemar=mcnemar(ours, theirs) if runs[0].metrics.get("target", {}).get("kind") == "class" else None,
         recipe=recipe_changes(runs[0].lock, runs[1].lock),
+        evaluations=_by_evaluations(runs, ours, theirs),
     )
 
 
@@ -185,6 +194,23 @@ def _common_score(first: RunFiles, second: RunFiles) -> HeadScore:
     if score is None:
         raise UsageError(f"there are no scores to compare for targets of kind '{kinds[0]}'")
     return score
+
+
+def _by_evaluations(runs: tuple[RunFiles, RunFiles], ours: SavedOutcome, theirs: SavedOutcome) -> dict[str, Mapping[str, Any]]:
+    """Paired tests of the evaluations that both runs went through, by their names."""
+    measured = [run.metrics.get("evaluations") or {} for run in runs]
+    names = [name for name in measured[0] if name in measured[1]]
+    if not names:
+        return {}
+    from headstart.build import part_class
+
+    given = runs[0].metrics["target"]
+    target = Target(given["kind"], tuple(given["labels"]), given.get("positive"))
+    found = {}
+    for name in names:
+        both = (measured[0][name].get("test") or {}, measured[1][name].get("test") or {})
+        found[name] = part_class("evaluation", name)().compare(ours, theirs, target, both)
+    return {name: one for name, one in found.items() if one}
 
 
 def _test_outcome(run: RunFiles) -> SavedOutcome:

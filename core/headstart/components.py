@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
-Kind = Literal["backbone", "head", "strategy", "data", "evaluation", "report", "explainer"]
+Kind = Literal["backbone", "head", "strategy", "data", "evaluation", "report", "explainer", "case"]
 KINDS: tuple[Kind, ...] = ("backbone", "head", "strategy", "data", "evaluation")
-"""Kinds that a recipe can name; sections of the report and explainers work wherever they find something."""
+"""Kinds that a recipe can name; sections of the report and explainers work where they find something, cases are for tests."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -65,6 +65,10 @@ class Data(ABC):
     def excerpt(self, input: Any) -> str | None:
         """A short text that lets a person recognise the example in a report; None = nothing may be shown."""
         return None
+
+    def plain(self) -> Mapping[str, Callable[[Example], Any]]:
+        """Ways to answer without learning, by name, where the core knows none for the target; a run is compared with them."""
+        return {}
 
     def pinned(self) -> Mapping[str, Any]:
         """Options that fix what was guessed while reading, written into `recipe.lock.yaml` so that no one guesses again."""

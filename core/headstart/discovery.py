@@ -40,6 +40,7 @@ HOOKS: Mapping[str, Kind] = {
     "headstart_evaluations": "evaluation",
     "headstart_report": "report",
     "headstart_explainers": "explainer",
+    "headstart_cases": "case",
 }
 KNOWN_HOOKS = (*HOOKS, "headstart_recipes", "headstart_trackers", "headstart_commands")
 NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*(?:/[a-z0-9]+(?:[-.][a-z0-9]+)*)?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -27,7 +27,9 @@ class Average:
     def __init__(self, chosen: Chosen, decay: float) -> None:
         self._decay = decay
         self._steps = 0
-        self._weights: list[Tensor] = [weight.detach() for group in chosen for weight in group.values()] if decay else []
+        named = {name: weight for group in chosen for name, weight in group.items()} if decay else {}
+        self._names = tuple(named)
+        self._weights: list[Tensor] = [weight.detach() for weight in named.values()]
         self._means: Sequence[Tensor] = [weight.clone() for weight in self._weights]
 
     def update(self) -> None:
@@ -46,6 +48,16 @@ class Average:
             yield
         finally:
             self._put(last)
+
+    def state(self) -> tuple[int, dict[str, Tensor]]:
+        """Steps taken in, and the average by name."""
+        return self._steps, dict(zip(self._names, self._means, strict=True))
+
+    def go_on(self, steps: int, means: Mapping[str, Tensor]) -> None:
+        """Take up what `state` gave."""
+        self._steps = steps
+        for name, mean in zip(self._names, self._means, strict=True):
+            mean.copy_(means[name])
 
     @torch.no_grad()
     def _put(self, values: Sequence[Tensor]) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+from safetensors.torch import load_file, save_file
+
 from headstart.build import part_class
 from headstart.data import Data
-from headstart.errors import UsageError
+from headstart.errors import DataError, UsageError
 from headstart.evaluation import Evaluation
-from headstart.example import Target
+from headstart.example import Example, Target
+from headstart.familiar import Familiar
 from headstart.files import read_json, write_json
 from headstart.head import Prediction
 from headstart.outcome import Outcome
@@ -19,6 +24,11 @@ from headstart.recipe import Part, Recipe
 
 FILE = "evaluations.json"
 """In `model/`: name -> what was settled on validation."""
+
+REPORT, FIGURES = "report.html", "figures"
+
+FAMILIAR = "familiar.safetensors"
+"""In `model/`: what the features of the training examples look like."""
 
 
 @dataclass
@@ -35,6 +45,26 @@ class Evaluating:
     target: Target
     settled: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    familiar: Familiar | None = None
+
+    @property
+    def looks(self) -> bool:
+        """Whether one of them wants to know more than predictions."""
+        return any(part.looks for part in self.parts.values())
+
+    def traits(self, input: Any) -> dict[str, float]:
+        """What all of them tell of an input."""
+        return {name: value for part in self.parts.values() for name, value in part.traits(input).items()}
+
+    def look(self, features: Mapping[str, tuple[np.ndarray, Sequence[Example]]]) -> None:
+        """Hear of the untouched backbone's features."""
+        for name, part in self.parts.items():
+            if features and (found := part.look(features, self.target)):
+                self.measured.setdefault(name, {})["frozen"] = dict(found)
+
+    def warnings(self) -> list[str]:
+        """What is to be warned of, after everything was measured."""
+        return [text for name, part in self.parts.items() for text in part.warn(self.measured.get(name, {}), self.target)]
 
     def decided(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Settle on the validation outcome of one round, measure, and give back what is judged, as decided.
@@ -71,10 +101,24 @@ class Evaluating:
             outcome = replace(outcome, predictions=self.decide_by(name, outcome.predictions))
         return found
 
+    def guard(self, folder: Path) -> None:
+        """Let each look at what was written, before anybody is led to it.
+
+        Raises:
+            DataError: It may not be given out; the report and its figures were taken away.
+        """
+        reasons = [reason for part in self.parts.values() for reason in part.guard(folder)]
+        if reasons:
+            (folder / REPORT).unlink(missing_ok=True)
+            shutil.rmtree(folder / FIGURES, ignore_errors=True)
+            raise DataError(f"{folder}: {' '.join(reasons)} The report was not kept; do not pass this folder on")
+
     def save(self, folder: Path) -> None:
         """Write what was settled into the model's folder, before its manifest."""
         if self.settled:
             write_json(folder / FILE, self.settled)
+        if self.familiar is not None:
+            save_file(self.familiar.tensors(), str(folder / FAMILIAR))
 
 
 def evaluating(recipe: Recipe, data: type[Data] | Data, target: Target) -> Evaluating:
@@ -98,4 +142,6 @@ def saved_evaluating(recipe: Recipe, target: Target, folder: Path) -> Evaluating
     found = evaluating(recipe, part_class("data", recipe.data.use), target)
     if found.parts:
         found.settled = read_json(folder / FILE)
+        if (folder / FAMILIAR).is_file():
+            found.familiar = Familiar.of_tensors(load_file(str(folder / FAMILIAR)))
     return found

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
-from headstart.example import Target
+import numpy as np
+
+from headstart.example import Example, Target
 from headstart.head import Prediction
 from headstart.outcome import Outcome
+from headstart.predictions import SavedOutcome
 
 
 class Evaluation(ABC):
@@ -18,14 +22,52 @@ class Evaluation(ABC):
 
     Class attributes:
         kinds: Kinds of target that it knows: ("class",), ...
+        looks: Whether it asks for `look`, and for a `distance` among each prediction's details: how far the example's
+            features lie from those of training, about 1 for examples like them.
     """
 
     kinds: ClassVar[tuple[str, ...]]
+    looks: ClassVar[bool] = False
 
     def settle(self, outcome: Outcome, target: Target) -> Mapping[str, Any]:
         """What is learnt from the validation part (calibration, thresholds): plain JSON that travels with the model.
 
         Without a validation part the outcome holds no examples. The test part never comes here.
+        """
+        return {}
+
+    def traits(self, input: Any) -> Mapping[str, float]:
+        """What an input is like before any network sees it, for each prediction's details; the default tells nothing."""
+        return {}
+
+    def look(self, features: Mapping[str, tuple[np.ndarray, Sequence[Example]]], target: Target) -> Mapping[str, Any]:
+        """What the untouched backbone's features [N, C] of some examples of each split say, as plain JSON.
+
+        It is kept beside what was measured, under "frozen".
+        """
+        return {}
+
+    def warn(self, measured: Mapping[str, Any], target: Target) -> list[str]:
+        """Sentences of warning, from what was measured on "val" and "test" and found "frozen"."""
+        return []
+
+    def guard(self, folder: Path) -> list[str]:
+        """Why what a run has written may not be given out, whole sentences; the default finds nothing.
+
+        Asked when all files are there. Where there is a reason, the report is taken away again and the run fails.
+        """
+        return []
+
+    def compare(
+        self, first: SavedOutcome, second: SavedOutcome, target: Target, measured: tuple[Mapping[str, Any], Mapping[str, Any]]
+    ) -> Mapping[str, Any]:
+        """Paired tests of two runs on the same test examples in the same order, as plain JSON; the default has none.
+
+        Args:
+            first: Predictions of one run as they were given out.
+            second: Of the other.
+            target: Of both.
+            measured: What this evaluation measured on the test part of each.
         """
         return {}
 

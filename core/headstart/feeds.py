@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,6 +39,7 @@ class Feeds:
         data: Augments training views.
         splits: Examples by name of the split.
         recipe: What the parts were made from; None = nothing is kept on disk.
+        asked: Gives the examples that a disk store lacked when it was first filled, and those that it lacks now.
         tally: What really ran.
     """
 
@@ -46,6 +47,7 @@ class Feeds:
     data: Data
     splits: dict[str, Sequence[Example]]
     recipe: Recipe | None = None
+    asked: Callable[[str, Sequence[int]], Sequence[int]] = lambda _, indices: indices
     tally: Tally = field(init=False)
     _coming: Sequence[Ahead] = ()
     _kept: dict[tuple[str, str], StoredFeed | PrefixFeed] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Feeds:
     _proofs: dict[tuple[str, tuple[str, ...]], Proof] = field(default_factory=dict)
     _quick: Quick | None = None
     _moved: set[str] = field(default_factory=set)
+    _places: dict[tuple[str, str], Decision] = field(default_factory=dict)  # (split, boundary) -> what was decided
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.training.model.stage_names)
@@ -79,6 +82,7 @@ class Feeds:
         """Hear of the phase that begins and of those after it; its parameters are trainable already."""
         self._coming = coming
         self._refused.clear()
+        self._places = {key: decision for key, decision in self._places.items() if decision.place != "live"}
         self.tally.trains = {name for name, weight in self.training.model.weights().items() if weight.requires_grad}
 
     def get(self, split: str) -> Feed:
@@ -116,10 +120,23 @@ class Feeds:
         for split, boundary in list(self._kept):
             if lowest < len(names) and (boundary == HEAD or names.index(boundary) >= lowest):
                 del self._kept[split, boundary]
+        for split, boundary in list(self._places):
+            if lowest < len(names) and (boundary == HEAD or names.index(boundary) >= lowest):
+                del self._places[split, boundary]
         if moved:
             self._moved |= moved
             self._quick = None
             self._proofs.clear()
+
+    def as_json(self) -> dict[str, Any]:
+        """What was decided and counted so far, for a run that goes on after it was stopped."""
+        places = [[*key, decision.place, decision.why] for key, decision in self._places.items()]
+        return {"places": places, "tally": self.tally.as_json()}
+
+    def go_on(self, saved: Mapping[str, Any]) -> None:
+        """Take up what `as_json` gave."""
+        self._places = {(split, boundary): Decision(place, why) for split, boundary, place, why in saved["places"]}
+        self.tally.go_on(saved["tally"])
 
     def floor(self, entries: Sequence[Mapping[str, Any]]) -> Floor | None:
         """The work of the whole run over the least possible; None where it could not be counted."""
@@ -151,6 +168,9 @@ class Feeds:
             return None
         wanted = boundaries(self.training.model, self._coming) or {boundary: 1}
         wanted.setdefault(boundary, 1)
+        for (other, name), known in self._places.items():  # of a run that goes on: the same boundaries as before it was stopped
+            if other == split and known.place != "live":
+                wanted.setdefault(name, 1)
         names = [*self.training.model.stage_names, HEAD]
         chain = [name for name in names if name in wanted and names.index(name) <= names.index(boundary)]
         chain = [HEAD] if moving else chain
@@ -180,7 +200,9 @@ class Feeds:
         disk = None if self.recipe is None or self._is_own(boundary) else stores_root()
         if self.recipe is not None and disk is not None and self.training.plan.store == "auto":
             offer = replace(offer, is_on_disk=is_begun(self.training, self.data, self.recipe, wanted[0]))
-        decision = decide(offer, self.training.plan.store, disk=disk)
+        known = self._places.get((split, boundary))  # a run that goes on does as it did: its clock may tell other things now
+        decision = known or decide(offer, self.training.plan.store, disk=disk)
+        self._places[split, boundary] = decision
         if decision.place != "live":
             self._store(wanted, decision, proof)
         elif not is_on_the_way:
@@ -225,9 +247,11 @@ class Feeds:
 
     def _rows(self, wanted: Wanted, place: Place) -> MemoryRows | DiskRows:
         live, ports = wanted.live, self.training.model.head.needs
-        passing = Pass(live, self._quick_network(), self._below(wanted.split, wanted.boundary), wanted.view)
+        first = Pass(live, self._quick_network(), self._below(wanted.split, wanted.boundary), wanted.view)
 
         def build(indices: Sequence[int]) -> Pairs:
+            key = f"{wanted.split} {wanted.boundary} {wanted.view}"
+            passing = replace(first, among=self.asked(key, indices)) if place == "disk" else first
             return passing.ports(ports, indices) if wanted.pattern is None else passing.boundary(wanted.pattern, indices)
 
         if place == "disk" and self.recipe is not None:

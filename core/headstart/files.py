@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError, UsageError
+from headstart.faults import reach
 
 MANIFEST = "manifest.json"
 
@@ -28,27 +29,32 @@ def writing(path: Path) -> Iterator[None]:
         raise UsageError(f"cannot write '{path}': {error.strerror or error}") from error
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, site: str = "file") -> None:
     """Write a text file whole."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"), site=site)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def write_bytes(path: Path, content: bytes, *, site: str = "file") -> None:
+    """Write a file whole; `site` is what `headstart.faults` calls the writing of such files."""
+    temporary, half = path.with_name(f".{path.name}.{os.getpid()}.tmp"), len(content) // 2
     try:
+        reach(f"{site}.open")
         with temporary.open("wb") as file:
-            file.write(content)
+            file.write(memoryview(content)[:half])
+            reach(f"{site}.half")
+            file.write(memoryview(content)[half:])
             file.flush()
+            reach(f"{site}.fsync")
             os.fsync(file.fileno())
+        reach(f"{site}.replace")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, site: str = "file") -> None:
     """Write a JSON file whole; NaN and infinity are refused, they are not JSON."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", site=site)
 
 
 def read_json(path: Path) -> Any:
@@ -74,10 +80,20 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_manifest(folder: Path) -> None:
+def write_manifest(folder: Path, *, site: str = "file") -> None:
     """List every file under `folder` with its hash in `manifest.json`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    write_json(folder / MANIFEST, {str(path.relative_to(folder)): file_hash(path) for path in files})
+    write_json(folder / MANIFEST, {str(path.relative_to(folder)): file_hash(path) for path in files}, site=site)
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk, where the system can."""
+    held = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some file systems cannot
+            os.fsync(held)
+    finally:
+        os.close(held)
 
 
 def verify_manifest(folder: Path) -> None:

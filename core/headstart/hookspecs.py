@@ -58,6 +58,13 @@ def headstart_explainers() -> Iterable[Component]:
 
 
 @hookspec
+def headstart_cases() -> Iterable[Component]:
+    """Cases of the conformance kit: each target is a function `() -> Sequence[Case]` of `headstart.testing`, the options,
+    inputs and targets that `headstart plugins test` runs the plugin's parts with.
+    """
+
+
+@hookspec
 def headstart_recipes() -> Iterable[Path]:
     """Folders of recipes that the plugin brings; shown by `headstart list recipes`, copied by `headstart cp`."""
 
@@ -69,4 +76,7 @@ def headstart_trackers() -> Iterable[Callable[[Mapping[str, Any]], None]]:
 
 @hookspec
 def headstart_commands() -> Iterable[click.Command]:
-    """Further commands of the command line."""
+    """Further commands of the command line: `headstart NAME` runs the command of that name, unless the core has one.
+
+    A command is imported with the hooks, so its function imports what is heavy only when it is called.
+    """

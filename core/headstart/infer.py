@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.build import make_data
 from headstart.device import choose
 from headstart.errors import DataError
-from headstart.evaluating import saved_evaluating
+from headstart.evaluating import Evaluating, saved_evaluating
 from headstart.example import Example
 from headstart.feed import LiveFeed
 from headstart.freezing import train_only
 from headstart.head import Prediction
 from headstart.intervals import score_intervals
+from headstart.looking import predictions_with
 from headstart.loop import predict
 from headstart.outcome import Outcome
 
@@ -25,22 +26,54 @@ if TYPE_CHECKING:
 
 def infer(run: Run, examples: Sequence[Example]) -> list[Prediction]:
     """Predictions for examples that are read already, in their order, as the run's evaluations decide."""
-    predictions = head_predictions(run, examples)
-    return saved_evaluating(run.recipe, run.model.head.target, run.folder / "model").decide(predictions)
+    evaluations = evaluations_of(run)
+    return evaluations.decide(head_predictions(run, examples, evaluations))
 
 
-def head_predictions(run: Run, examples: Sequence[Example]) -> list[Prediction]:
-    """What the head alone says."""
+def evaluations_of(run: Run) -> Evaluating:
+    """What the run's evaluations settled, and what is familiar to its model."""
+    return saved_evaluating(run.recipe, run.model.head.target, run.folder / "model")
+
+
+def head_predictions(run: Run, examples: Sequence[Example], evaluations: Evaluating) -> list[Prediction]:
+    """What the head alone says, with what the evaluations asked for."""
     if not examples:
         return []
     compute = choose(run.recipe.train)
     model = run.model.to(compute.device)
     train_only(model, ())
-    return predict(model, LiveFeed(model, make_data(run.recipe.data), examples, compute, exact=run.recipe.train.exact))
+    feed = LiveFeed(model, make_data(run.recipe.data), examples, compute, exact=run.recipe.train.exact)
+    if not evaluations.looks:
+        return predict(model, feed)
+    return predictions_with(model, feed, evaluations.familiar, evaluations.traits)
 
 
-def evaluate(run: Run, source: Path) -> dict[str, Any]:
-    """Scores with intervals on a labelled file or folder; nothing is fitted.
+@dataclass(frozen=True)
+class Evaluated:
+    """What a finished run does on other labelled examples.
+
+    Attributes:
+        outcome: Predictions as they are given out.
+        scores: Name -> value with its interval.
+        evaluations: Name -> figures, by what was settled in the run.
+    """
+
+    outcome: Outcome
+    scores: dict[str, dict[str, Any]]
+    evaluations: dict[str, Any]
+
+    @property
+    def n(self) -> int:
+        """Labelled examples."""
+        return len(self.outcome.examples)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"n": self.n, "test": self.scores, **({"evaluations": self.evaluations} if self.evaluations else {})}
+
+
+def evaluated(run: Run, source: Path) -> Evaluated:
+    """A run on the labelled examples of a file or folder; nothing is fitted.
 
     Raises:
         DataError: No example there has a label, or a label that the run does not know.
@@ -49,11 +82,16 @@ def evaluate(run: Run, source: Path) -> dict[str, Any]:
     if not examples:
         raise DataError(f"{source}: no example has a label; headstart predict gives predictions without labels")
     _check_labels(run, examples, source)
-    raw = Outcome("run", "test", examples, head_predictions(run, examples))
-    evaluations = saved_evaluating(run.recipe, run.model.head.target, run.folder / "model")
+    evaluations = evaluations_of(run)
+    raw = Outcome("run", "test", examples, head_predictions(run, examples, evaluations))
     outcome = replace(raw, predictions=evaluations.decide(raw.predictions))
     scores = {name: asdict(interval) for name, interval in score_intervals(run.model.head.score, outcome).items()}
-    return {"n": len(examples), "test": scores, **({"evaluations": found} if (found := evaluations.measure(raw)) else {})}
+    return Evaluated(outcome, scores, evaluations.measure(raw))
+
+
+def evaluate(run: Run, source: Path) -> dict[str, Any]:
+    """Scores with intervals on a labelled file or folder as plain values; see `evaluated`."""
+    return evaluated(run, source).as_json()
 
 
 def _check_labels(run: Run, examples: Sequence[Example], source: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headstart.errors import FreezingError
+from headstart.errors import FreezingError, HeadstartError
 from headstart.model import HEAD, Model
 from headstart.phases import Phase
 
@@ -26,11 +26,40 @@ class Ledger:
         self.entries: list[dict[str, Any]] = []
         self.kept = ""  # name of the phase whose best weights the run keeps
 
-    def open(self, phase: Phase, chosen: Chosen) -> None:
-        """Write down the phase's groups and the hash of every tensor before its first step."""
+    @property
+    def touched(self) -> set[str]:
+        """Names of the parameters that some phase so far has trained."""
+        return set(self._origin)
+
+    def remember(self, chosen: Chosen) -> None:
+        """Keep the values that these parameters have now, where they have not trained before."""
         for name, weight in (pair for group in chosen for pair in group.items()):
             if name not in self._origin:
                 self._origin[name] = weight.detach().cpu().clone()
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the values from before training, which the recipe makes again."""
+        return {"entries": self.entries, "kept": self.kept, "before": self._before}
+
+    def go_on(self, saved: Mapping[str, Any]) -> None:
+        """Take up what `as_json` gave; `remember` was called for all phases so far.
+
+        Raises:
+            HeadstartError: A tensor that was frozen has another value than then.
+        """
+        self.entries, self.kept, self._before = saved["entries"], saved["kept"], saved["before"]
+        frozen = self._model.weights().keys() - self._origin.keys()
+        now = digests(self._model)
+        other = [name for name, digest in self._before.items() if name in frozen and now[name] != digest]
+        if other:
+            raise HeadstartError(
+                f"{len(other)} weights of the network are not those that the run began with (the first: {other[0]}); a run "
+                "goes on with the same weights and versions only; begin a new one"
+            )
+
+    def open(self, phase: Phase, chosen: Chosen) -> None:
+        """Write down the phase's groups and the hash of every tensor before its first step."""
+        self.remember(chosen)
         self._before = digests(self._model)
         self.entries.append({"name": phase.name, "groups": _groups(phase, chosen), "rates": _rates(self._model, phase, chosen)})
 

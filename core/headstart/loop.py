@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from headstart.best import Best
 from headstart.device import Compute
-from headstart.ema import Average
 from headstart.errors import TrainingError
 from headstart.events import Tell
 from headstart.example import Example
+from headstart.faults import reach
 from headstart.feed import Feed, pass_batches
-from headstart.freezing import set_modes
+from headstart.freezing import is_backbone_frozen, set_modes, trains_batchnorm
 from headstart.head import Prediction
 from headstart.ledger import Chosen
 from headstart.mixing import losses_of
 from headstart.model import HEAD, Model
-from headstart.order import batch_count, micro_batches, seed_of, training_batches
-from headstart.phases import Group, Phase
+from headstart.order import micro_batches, seed_of, training_batches
+from headstart.passage import Passage
+from headstart.phases import Group
 from headstart.recipe import TrainPlan
-from headstart.schedule import factors, lengths
 from headstart.scores import LOWER_IS_BETTER
+from headstart.stopping import Stop
 from headstart.strategy import Strategy
 
 
@@ -40,64 +40,82 @@ class Training:
     plan: TrainPlan
     compute: Compute
     tell: Tell
+    stop: Stop = field(default_factory=Stop)
 
 
 def run_phase(
-    training: Training, phase: Phase, chosen: Chosen, feeds: tuple[Feed, Feed | None], *, best: Best, first_step: int
+    training: Training, passage: Passage, feeds: tuple[Feed, Feed | None], keep: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """Train one phase and leave its weights as they are after the last epoch; `best` holds the best ones seen.
+    """Train one phase from where it stands, and leave its weights as they are after the last epoch.
 
     Args:
         training: The model and how it trains.
-        phase: What trains and how long.
-        chosen: The phase's parameters by group, already made trainable.
+        passage: The phase; its `best` gets the best weights.
         feeds: Features of the training and the validation examples; None = no validation, the last epoch counts as best.
-        best: Gets the phase's best weights.
-        first_step: Optimiser steps done before.
+        keep: Called wherever the training could be saved.
 
     Returns:
         Entries for the ledger: start_step, steps, epochs, best_epoch, schedule.
     """
     train, val = feeds
-    plan, model = training.plan, training.model
-    optimizer, average = make_optimizer(phase.groups, chosen, training.compute), Average(chosen, plan.ema)
-    steps, epochs = lengths(phase, batch_count(len(train.examples), plan.batch_size))
-    rates = factors(phase, steps)
-    step = epoch = 0
-    for epoch in range(1, epochs + 1):
+    while not passage.is_over(is_validated=val is not None):
         started = time.perf_counter()
-        torch.manual_seed(seed_of("dropout", plan.seed, phase.name, epoch))
-        set_modes(model)
-        batches = training_batches(seed_of(plan.seed, phase.name), epoch, train.sizes, plan.batch_size)[: steps - step]
-        loss = 0.0
-        train.expect([part for indices in batches for part in micro_batches(indices, plan.micro_batch)], epoch=epoch)
-        for indices in batches:
-            set_rates(optimizer, rates[step])
-            loss += take_step(training, optimizer, train, indices, epoch) * len(indices)
-            average.update()
-            step += 1
-            training.tell("step", phase=phase.name, step=step, steps=steps)
-        with average.standing_in():
+        train_epoch(training, passage, train, keep)
+        reach("validate")
+        with training.stop.held(), passage.average.standing_in(), training.stop.released():
             figures = validate(training, val)
-            score = _selecting({} if plan.keep == "last" else figures, otherwise=first_step + step)
-            is_best = best.consider(score, figures.get("loss", 0.0), epoch, model)
-        training.tell(
-            "epoch",
-            phase=phase.name,
-            epoch=epoch,
-            epochs=epochs,
-            step=first_step + step,
-            seconds=round(time.perf_counter() - started, 3),
-            train_loss=loss / sum(map(len, batches)),
-            val=figures,
-            lr=_stage_rates(model, phase.groups, chosen, rates[step - 1]),
-            best=is_best,
-        )
-        if val is not None and phase.patience and best.age >= phase.patience:
-            break
-    done = rates[:step]
+        with training.stop.held():
+            close_epoch(training, passage, figures, time.perf_counter() - started)
+        keep()
+    step, first_step = passage.step, passage.first_step
+    done = passage.rates[:step]
     picture = [[first_step + at, done[at]] for at in sorted({*range(0, step, max(1, step // 50)), step - 1})]
-    return {"start_step": first_step, "steps": step, "epochs": epoch, "best_epoch": best.where, "schedule": picture}
+    epochs = passage.epoch - 1
+    return {"start_step": first_step, "steps": step, "epochs": epochs, "best_epoch": passage.best.where, "schedule": picture}
+
+
+def train_epoch(training: Training, passage: Passage, feed: Feed, keep: Callable[[], None]) -> None:
+    """The batches of an epoch that are not done yet."""
+    plan, phase = training.plan, passage.phase
+    left = len(passage.rates) - (passage.step - passage.batch)
+    batches = training_batches(seed_of(plan.seed, phase.name), passage.epoch, feed.sizes, plan.batch_size)
+    batches = batches[passage.batch : left]
+    passage.seed_dropout(plan.seed)
+    set_modes(training.model)
+    feed.expect([part for indices in batches for part in parts_of(training, feed, indices)], epoch=passage.epoch)
+    for indices in batches:
+        with training.stop.held():
+            set_rates(passage.optimizer, passage.rates[passage.step])
+            passage.loss += take_step(training, passage.optimizer, feed, indices, passage.epoch) * len(indices)
+            reach("ema")
+            passage.average.update()
+            passage.count(len(indices))
+        training.tell("step", phase=phase.name, step=passage.step, steps=len(passage.rates))
+        keep()
+
+
+def close_epoch(training: Training, passage: Passage, figures: dict[str, float], seconds: float) -> None:
+    """Keep the weights if they are the best so far, and tell what the epoch gave."""
+    plan, model, phase = training.plan, training.model, passage.phase
+    step = passage.first_step + passage.step
+    score = _selecting({} if plan.keep == "last" else figures, otherwise=step)
+    reach("best")
+    with passage.average.standing_in():
+        is_best = passage.best.consider(score, figures.get("loss", 0.0), passage.epoch, model)
+    training.tell(
+        "epoch",
+        phase=phase.name,
+        epoch=passage.epoch,
+        epochs=passage.epochs,
+        step=step,
+        seconds=round(seconds, 3),
+        train_loss=passage.loss / passage.seen,
+        val=figures,
+        lr=_stage_rates(model, phase.groups, passage.chosen, passage.rates[passage.step - 1]),
+        best=is_best,
+    )
+    reach("epoch")
+    passage.end_epoch()
 
 
 def validate(training: Training, feed: Feed | None) -> dict[str, float]:
@@ -145,6 +163,7 @@ def make_optimizer(groups: Sequence[Group], chosen: Chosen, compute: Compute) ->
             if part:
                 decay = group.weight_decay if decays else 0.0
                 entries.append({"params": part, "lr": group.lr, "peak": group.lr, "weight_decay": decay})
+    entries = entries or [{"params": []}]  # of a head that learns in one go: torch refuses no groups at all
     return torch.optim.AdamW(entries, fused=compute.device.type in ("cpu", "cuda"))
 
 
@@ -156,16 +175,30 @@ def take_step(training: Training, optimizer: torch.optim.Optimizer, feed: Feed, 
     """
     optimizer.zero_grad(set_to_none=True)
     total = 0.0
-    for part in micro_batches(indices, training.plan.micro_batch):
+    for part in parts_of(training, feed, indices):
+        reach("forward")
         loss = _loss(training, feed, part, epoch) * (len(part) / len(indices))
+        reach("backward")
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         total += float(loss.detach())
     if training.plan.clip:
         torch.nn.utils.clip_grad_norm_(
             [weight for group in optimizer.param_groups for weight in group["params"]], training.plan.clip
         )
+    reach("step")
     optimizer.step()
+    reach("stepped")
     return total
+
+
+def parts_of(training: Training, feed: Feed, indices: Sequence[int]) -> list[list[int]]:
+    """The micro-batches of a batch: as many examples as the plan says, as many tokens as the device should hold for backward.
+
+    A BatchNorm would take its statistics over each part, so there only the plan decides.
+    """
+    model = training.model
+    is_bounded = not is_backbone_frozen(model) and len(set(feed.sizes)) > 1 and not trains_batchnorm(model)
+    return micro_batches(indices, training.plan.micro_batch, feed.sizes, training.compute.train_tokens if is_bounded else None)
 
 
 def _loss(training: Training, feed: Feed, indices: list[int], epoch: int) -> Tensor:

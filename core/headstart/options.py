@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 ATTRIBUTES = ("modality", "target_kinds", "port_names", "kinds", "needs", "by_gradient", "wraps")
 SCALARS: Mapping[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "None": None, "Any": Any}
+PLACES = ("headstart.place.Place", "headstart.Place")  # its home, and where plugins import it from
 CONTAINERS: Mapping[str, Any] = {
     "tuple": tuple, "list": list, "dict": dict, "Sequence": Sequence, "Mapping": Mapping, "Literal": Literal, "Union": Union,
     "Optional": typing.Optional,
@@ -198,7 +199,7 @@ def _named(name: str, module: griffe.Module) -> Any:
         return SCALARS[last]
     if last in CONTAINERS and last not in module.members:
         return CONTAINERS[last]
-    if canonical(name, module) == "headstart.place.Place":
+    if canonical(name, module) in PLACES:
         return Place
     if (section := section_of(name, module)) is not None:
         return _section(section)

@@ -42,8 +42,21 @@ def batch_count(count: int, batch_size: int) -> int:
     return len(_cuts(count, batch_size)) + 1 if count else 0
 
 
-def micro_batches(indices: Sequence[int], size: int | None) -> list[list[int]]:
-    """A batch in the fewest parts of at most `size`, as equal as can be, so that none is a single left-over example."""
+def micro_batches(
+    indices: Sequence[int], size: int | None, sizes: Sequence[int] = (), budget: int | None = None
+) -> list[list[int]]:
+    """A batch in the fewest parts of at most `size`, as equal as can be, so that none is a single left-over example.
+
+    Args:
+        indices: Of the batch.
+        size: Examples of a part at most; None = any number.
+        sizes: Cost of each example (tokens), by index.
+        budget: Where a batch is padded to more tokens than this, it is parted by length, longest first, into parts of at most
+            so many; a few long texts otherwise make the others as long as they are. None = no limit.
+    """
+    if budget is not None and len(indices) * max(sizes[index] for index in indices) > budget:
+        parted = frozen_batches([sizes[index] for index in indices], budget, size or len(indices))
+        return [[indices[at] for at in part] for part in parted]
     parts = -(-len(indices) // size) if size else 1
     return [part.tolist() for part in np.array_split(np.asarray(indices), parts)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -66,12 +66,15 @@ class Pass:
         quick: Runs them.
         begin: Gives the values from which the pass goes on; None = from the input.
         view: Number of the augmented view; None = the plain one.
+        among: Examples that are batched, though only some of them may be wanted: what a pass that was stopped left over
+            goes through in the batches of that pass, as a sum depends on its batch in the last digits. None = those wanted.
     """
 
     live: LiveFeed
     quick: Quick
     begin: PrefixFeed | None = None
     view: int | None = None
+    among: Sequence[int] | None = None
 
     def boundary(self, pattern: Pattern, wanted: Sequence[int]) -> Pairs:
         """Index and row of the wanted examples at a boundary; nothing above it runs."""
@@ -80,7 +83,7 @@ class Pass:
             with self._beginning(model, indices):
                 rows = upto_boundary(self.live, model, pattern, indices, self._arranged(batch))
             self._tell(indices, pattern.prefix.stage)
-            yield from zip(indices, rows, strict=True)
+            yield from self._only(wanted, zip(indices, rows, strict=True))
 
     def ports(self, ports: Sequence[str], wanted: Sequence[int]) -> Pairs:
         """Index and row of the wanted examples at the backbone's ports."""
@@ -91,18 +94,24 @@ class Pass:
                 rows = unbatch(model(self._arranged(batch)), ports)
             if stages := self.live.model.stage_names:
                 self._tell(indices, stages[-1])
-            yield from zip(indices, ([row[port] for port in ports] for row in rows), strict=True)
+            yield from self._only(wanted, zip(indices, ([row[port] for port in ports] for row in rows), strict=True))
 
     def _batches(self, wanted: Sequence[int]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
-        live = self.live
-        groups = pass_batches([live.sizes[index] for index in wanted], live.compute)
-        batches = [[index] for index in wanted] if live.exact else [[wanted[at] for at in group] for group in groups]
+        live, among = self.live, wanted if self.among is None else self.among
+        groups = pass_batches([live.sizes[index] for index in among], live.compute)
+        batches = [[index] for index in wanted] if live.exact else [[among[at] for at in group] for group in groups]
+        asked = set(wanted)
+        batches = [indices for indices in batches if not asked.isdisjoint(indices)]
         if self.begin is not None and self.begin.is_blind and (self.quick.made is not None or live.exact):
             yield from ((indices, self.begin.inputs(indices)) for indices in batches)
             return
         prepare = partial(live.prepare_cpu, epoch=self.view)
         for indices, batch in ahead(batches, prepare, workers=live.workers):
             yield indices, live.to_device(batch)
+
+    def _only(self, wanted: Sequence[int], pairs: Iterable[tuple[int, Row]]) -> Pairs:
+        asked = set(wanted) if self.among is not None else None
+        return (pair for pair in pairs if asked is None or pair[0] in asked)
 
     def _arranged(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         is_blind = self.begin is not None and self.begin.is_blind

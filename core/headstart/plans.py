@@ -73,6 +73,7 @@ def _train_ranges() -> dict[str, Any]:
         "device": Annotated[strict(str), AfterValidator(_device)],
         "views": Annotated[strict(int), Field(ge=0)],
         "workers": Annotated[strict(int), Field(ge=0, le=64)] | None,
+        "checkpoint": Annotated[strict(int), Field(ge=0)] | None,
         "ema": Annotated[strict(float), Field(ge=0, lt=1)],
         "mix_alpha": Annotated[strict(float), Field(gt=0)] | None,
     }

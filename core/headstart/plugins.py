@@ -20,7 +20,7 @@ from headstart.errors import MissingError, PluginError, UsageError
 if TYPE_CHECKING:
     import click
 
-__all__ = ["PluginRecord", "Registry", "UnknownNameError", "registry"]
+__all__ = ["PluginRecord", "Registry", "UnknownNameError", "plugin_named", "registry"]
 
 FAMILY = {"vision": "headstart-vision", "nlp": "headstart-nlp", "healthcare": "headstart-healthcare"}
 SECONDS = 10.0  # longest import of a plugin
@@ -115,6 +115,20 @@ def nearest(name: str, known: Sequence[str]) -> str:
     ranked = sorted(known, key=lambda entry: not entry.startswith(family)) if family else known  # those of its plugin first
     listed = ", ".join(ranked[:20]) + (", ..." if len(known) > 20 else "")
     return f"did you mean '{full}'? known: {listed}" if full else f"known: {listed or 'none'}"
+
+
+def plugin_named(name: str) -> PluginRecord:
+    """The record of a plugin by the name of its entry point, its distribution or its file.
+
+    Raises:
+        UnknownNameError: None of this name is installed.
+    """
+    records = registry().records
+    for record in records:
+        if canonicalize_name(name) in (canonicalize_name(record.name), canonicalize_name(record.distribution)):
+            return record
+    known = tuple(record.name for record in records)
+    raise UnknownNameError("plugin", name, nearest(name, known))
 
 
 def registry(files: Sequence[str | Path] = ()) -> Registry:

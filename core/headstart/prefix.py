@@ -84,7 +84,7 @@ class Shape:
         """
         pairs = list(zip(tensors, sizes, strict=True))
         is_batched = all(tensor.ndim > 0 and tensor.shape[0] == count for tensor, (count, _) in pairs)
-        is_ragged = is_batched and all(tensor.ndim > 1 and tensor.shape[1] == longest for tensor, (_, longest) in pairs)
+        is_ragged = all(tensor.ndim > 1 and tensor.shape[1] == longest for tensor, (_, longest) in pairs)  # GPT-2's positions
         return cls(tuple(tensors[0].shape), is_batched, is_ragged, tensors[0].dtype, _has_channels_last(tensors[0]))
 
     def stand_in(self, batch: int, longest: int | None, device: torch.device, *, fill: float = 0.0) -> Tensor:

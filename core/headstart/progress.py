@@ -111,6 +111,11 @@ def _epoch(event: Mapping[str, Any]) -> str:
     return f"  {event['phase']} {event['epoch']}/{event['epochs']}  {parts}"
 
 
+def _resumed(event: Mapping[str, Any]) -> str:
+    where = "all phases are done" if event["phase"] is None else f"phase {event['phase']}, epoch {event['epoch']}"
+    return f"goes on after {event['step']} steps: {where}"
+
+
 _BOUNDS = {
     "work": "as much computation as the run",
     "least": "the least that makes sense, more computation than the run",
@@ -132,6 +137,7 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "live": _live,
     "idle": _idle,
     "epoch": _epoch,
+    "resumed": _resumed,
     "floor": lambda event: str(event["message"]),
     "store": lambda event: str(event["message"]),
     "fold": lambda event: f"fold {event['fold']}",

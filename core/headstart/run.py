@@ -23,6 +23,7 @@ from headstart.model import Model
 from headstart.recipe import Recipe
 
 LATEST = "latest"
+LOCK = "recipe.lock.yaml"
 
 
 def create_folder(out: Path, recipe: Recipe) -> Path:
@@ -95,8 +96,14 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
     given = recipe.file.read_text(encoding="utf-8-sig") if recipe.file else resolved
     overrides = "".join(f"# --set {override}\n" for override in recipe.overrides)
     write_text(folder / "recipe.yaml", given + overrides)
-    write_text(folder / "recipe.lock.yaml", resolved)
+    write_text(folder / LOCK, resolved)
     write_json(folder / "env.json", {**environment(), "plugins": plugin_versions()})
+
+
+def begun_with(folder: Path, fingerprint: str) -> dict[str, Any]:
+    """What has to be the same when the run goes on: the recipe, resolved, and the data; and the versions, to be told."""
+    lock = (folder / LOCK).read_text(encoding="utf-8")
+    return {"recipe": lock, "data": fingerprint, "versions": environment()["versions"]}
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ class Run:
             MissingError: The run was made with a plugin that is not here. RecipeError: The lock file was changed.
         """
         try:
-            return Recipe.load(self.folder / "recipe.lock.yaml")
+            return Recipe.load(self.folder / LOCK)
         except RecipeError as error:
             if absent := self._absent_plugins():
                 faults = "; ".join(problem.message for problem in error.problems)
@@ -181,8 +188,13 @@ def load(folder: str | Path) -> Run:
     if not (path / "recipe.lock.yaml").exists():
         raise UsageError(f"{folder}: not a run (no recipe.lock.yaml); runs are folders like runs/latest")
     if not (path / "metrics.json").exists():
-        raise UsageError(f"{folder}: this run did not finish (no metrics.json); see its events.jsonl")
+        raise UsageError(f"{folder}: this run did not finish (no metrics.json); see its events.jsonl{_resumable(path)}")
     return Run(path)
+
+
+def _resumable(path: Path) -> str:
+    is_kept = (path / "checkpoints" / "run.json").exists()
+    return f", or let it go on: headstart run --resume {path}" if is_kept else ""
 
 
 def _version(name: str) -> str | None:

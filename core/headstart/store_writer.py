@@ -65,7 +65,7 @@ class Writer:
         hashed = sha256(content).hexdigest()
         entry = ShardEntry(f"shard-{self._number():05d}-{hashed[:8]}.safetensors", hashed, len(content), len(rows))
         with naming(self._folder, needed=len(content)):
-            write_bytes(self._folder / entry.file, content)
+            write_bytes(self._folder / entry.file, content, site="store")
         return entry
 
     def _number(self) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.model import HEAD
 
@@ -44,3 +44,14 @@ class Tally:
         """The loss of so much was differentiated by what trains."""
         if self.meter is not None:
             self.meter.backward(units, self.trains)
+
+    def as_json(self) -> dict[str, Any]:
+        """What was counted so far."""
+        meter = self.meter
+        return {"executions": dict(self.executions), "meter": None if meter is None else [meter.done, meter.seconds]}
+
+    def go_on(self, saved: Mapping[str, Any]) -> None:
+        """Count on from what `as_json` gave; what a stopped run has to compute again is counted again."""
+        self.executions.update(saved["executions"])
+        if self.meter is not None and saved["meter"] is not None:
+            self.meter.done, self.meter.seconds = saved["meter"]

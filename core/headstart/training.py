@@ -2,68 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from headstart.best import Best
+from headstart.course import Course
 from headstart.errors import UsageError
+from headstart.faults import reach
 from headstart.feed import Feed
 from headstart.feeds import Feeds
 from headstart.freezing import train_only, trains_batchnorm
 from headstart.head import Prediction
 from headstart.idle import idle_ports
-from headstart.ledger import Chosen, Ledger
+from headstart.ledger import Ledger
 from headstart.loop import Training, predict, run_phase, validate
-from headstart.model import HEAD
-from headstart.outlook import look_ahead
+from headstart.passage import Passage
 from headstart.phases import Phase
+from headstart.resume_keeper import Keeper
 
 
-def train(training: Training, feeds: Feeds) -> Ledger:
+def train(training: Training, feeds: Feeds, keeper: Keeper | None = None) -> Ledger:
     """Carry out every phase; afterwards the model holds the best weights that validation saw in any of them.
 
     A phase goes on from the best epoch of the one before it, even where that phase made things worse: thawing often
-    loses a little before it gains.
+    loses a little before it gains. A training that was stopped goes on where its `keeper` says.
 
     Raises:
         UsageError: A BatchNorm trains on batches of one example.
         FreezingError: A frozen tensor moved.
         TrainingError: The loss is not finite.
     """
-    model, ledger, overall = training.model, Ledger(training.model), Best()
-    model.head.settle([example.target for example in feeds.splits["train"]])
-    phases = list(training.strategy.phases(model))
-    coming = look_ahead(model, phases)
+    keeper = keeper or Keeper()
+    training.model.head.settle([example.target for example in feeds.splits["train"]])
+    course = Course(training, feeds)
+    feeds.asked = keeper.asked
     feeds.count()
-    step = 0
-    for number, phase in enumerate(phases):
-        chosen, best = model.select(phase.groups), Best()
-        train_only(model, [name for group in chosen for name in group])
-        check_batches(training, phase)
-        capped = {"steps": phase.steps} if phase.steps else {}
-        training.tell(
-            "phase", phase=phase.name, epochs=phase.epochs, trainable=_trainable(chosen), groups=len(chosen), **capped
-        )
-        if idle := idle_ports(model):
-            training.tell("idle", phase=phase.name, ports=idle)
-        feeds.begin(coming[number:])
-        ledger.open(phase, chosen)
-        for kept in (best, overall):
-            kept.watch(model, chosen)
-        with feeds.tally.timing():
-            ledger.entries[-1].update(_carry_out(training, phase, chosen, feeds, best=best, step=step))
-        ledger.prove(chosen)
-        step += ledger.entries[-1]["steps"]
-        feeds.forget({model.owner[name] for group in chosen for name in group} - {HEAD})
-        if model.head.by_gradient:
-            best.restore(model)
-            overall.consider(best.score, best.loss, phase.name, model)
+    keeper.resume(course)
+    with keeper.watching(course):
+        while (phase := course.phase) is not None:
+            with training.stop.held():
+                passage = course.passage or begin_phase(course, phase)
+            with feeds.tally.timing():
+                found = _carry_out(course, passage, partial(keeper.offer, course))
+            with training.stop.held():
+                end_phase(course, passage, found)
+            keeper.offer(course, is_phase_end=True)
+    _keep_best(course)
+    return course.ledger
+
+
+def begin_phase(course: Course, phase: Phase) -> Passage:
+    """Thaw what trains and open the ledger."""
+    reach("phase")
+    model, tell = course.training.model, course.training.tell
+    passage = course.thaw(phase)
+    check_batches(course.training, phase)
+    capped = {"steps": phase.steps} if phase.steps else {}
+    trainable = sum(weight.numel() for group in passage.chosen for weight in group.values())
+    tell("phase", phase=phase.name, epochs=phase.epochs, trainable=trainable, groups=len(passage.chosen), **capped)
+    if idle := idle_ports(model):
+        tell("idle", phase=phase.name, ports=idle)
+    course.look_on()
+    course.ledger.open(phase, passage.chosen)
+    for kept in (passage.best, course.overall):
+        kept.watch(model, passage.chosen)
+    course.passage = passage
+    return passage
+
+
+def end_phase(course: Course, passage: Passage, found: dict[str, Any]) -> None:
+    """Prove what did not move, and let the best weights stand."""
+    model, ledger = course.training.model, course.ledger
+    ledger.entries[-1].update(found)
+    ledger.prove(passage.chosen)
+    course.step += found["steps"]
+    course.feeds.forget(course.moved(passage))
     if model.head.by_gradient:
-        overall.restore(model)
-        ledger.kept = str(overall.where)
-        feeds.forget({stage for phase in coming for stage in phase.trains})  # they may be those of an earlier phase again
+        passage.best.restore(model)
+        course.overall.consider(passage.best.score, passage.best.loss, passage.phase.name, model)
+    course.end_phase()
+
+
+def _keep_best(course: Course) -> None:
+    """The best weights of all phases, nothing trainable, and no feed that is no longer true."""
+    model = course.training.model
+    if model.head.by_gradient:
+        course.overall.restore(model)
+        course.ledger.kept = str(course.overall.where)
+        course.feeds.forget(
+            {stage for stages in course.trained() for stage in stages}
+        )  # may be those of an earlier phase again
     train_only(model, ())
-    feeds.begin(())
-    return ledger
+    course.feeds.begin(())
 
 
 def check_batches(training: Training, phase: Phase) -> None:
@@ -87,7 +117,8 @@ def answers(training: Training, feeds: Feeds, split: str) -> list[Prediction]:
         return predict(training.model, feeds.get(split))
 
 
-def _carry_out(training: Training, phase: Phase, chosen: Chosen, feeds: Feeds, *, best: Best, step: int) -> dict[str, Any]:
+def _carry_out(course: Course, passage: Passage, keep: Callable[[], None]) -> dict[str, Any]:
+    training, feeds = course.training, course.feeds
     train_feed, val_feed = feeds.get("train"), feeds.get("val") if feeds.splits["val"] else None
     stored = feeds.stored("train")
     feeds.rest()
@@ -96,8 +127,8 @@ def _carry_out(training: Training, phase: Phase, chosen: Chosen, feeds: Feeds, *
             f"train.mix is '{training.plan.mix}': a head that learns in one go cannot learn shares; write mix: none"
         )
     if training.model.head.by_gradient:
-        return {**run_phase(training, phase, chosen, (train_feed, val_feed), best=best, first_step=step), "stored": stored}
-    return {**_fit_closed(training, phase, train_feed, val_feed, step), "stored": stored}
+        return {**run_phase(training, passage, (train_feed, val_feed), keep), "stored": stored}
+    return {**_fit_closed(training, passage.phase, train_feed, val_feed, course.step), "stored": stored}
 
 
 def _fit_closed(training: Training, phase: Phase, train_feed: Feed, val_feed: Feed | None, step: int) -> dict[str, Any]:
@@ -109,7 +140,3 @@ def _fit_closed(training: Training, phase: Phase, train_feed: Feed, val_feed: Fe
         "epoch", phase=phase.name, epoch=1, epochs=1, step=step, seconds=0.0, train_loss=None, val=figures, lr={}, best=True
     )
     return {"start_step": step, "steps": 0, "epochs": 1, "best_epoch": 1, "schedule": []}
-
-
-def _trainable(chosen: Chosen) -> int:
-    return sum(weight.numel() for group in chosen for weight in group.values())

@@ -33,6 +33,8 @@ def headstart_heads() -> Iterator[Component]:
     yield Component("logistic", f"{closed}:Logistic", "scikit-learn's logistic regression on frozen features, solved in one go")
     yield Component("svm", f"{closed}:SVM", "scikit-learn's linear support vector machine on frozen features")
     yield Component("knn", f"{closed}:KNN", "the labels of the nearest training examples in feature space")
+    prototype = "headstart.builtin.head_prototype:Prototype"
+    yield Component("prototype", prototype, "the label whose mean is nearest, for few examples; Snell et al. 2017")
     yield Component("kmeans", "headstart.builtin.heads_cluster:KMeans", "clusters of frozen features, compared with the labels")
 
 

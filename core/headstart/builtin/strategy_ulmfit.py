@@ -9,7 +9,8 @@ from headstart.model import HEAD, Model
 from headstart.phases import Group, Phase
 from headstart.strategy import Strategy
 
-FALL = 1 / 2.6  # from each layer to the one below it; Howard and Ruder 2018, section 3.2
+# 1 / 2.6 from each layer to the one below it; Howard and Ruder 2018, section 3.2; a literal, so that it is read without import
+FALL = 0.3846153846153846
 CUT = 0.1  # share of the steps in which rates rise; the same, equation 3
 
 

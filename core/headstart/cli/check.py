@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--data-only", is_flag=True, help="Print nothing of the recipe unless it is wrong.")
 @click.option("--mosaic", "mosaic", metavar="FILE", help="Draw what the network will see into an HTML file.")
 @click.option("--open", "is_open", is_flag=True, help="Draw it and show it in the browser.")
+@click.option("--quarantine", "quarantine", metavar="FILE", help="Write what is set aside, with reasons, as a table (.csv).")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def check(
@@ -34,6 +35,7 @@ def check(
     data_only: bool,
     mosaic: str | None,
     is_open: bool,
+    quarantine: str | None,
     is_json: bool,
 ) -> None:
     """Check RECIPE, a file or a name out of `headstart list recipes`, and its data.
@@ -42,8 +44,8 @@ def check(
     """
     if recipe_only and data_only:
         raise click.UsageError("--recipe-only and --data-only exclude each other")
-    if recipe_only and (mosaic or is_open):
-        raise click.UsageError("--recipe-only reads no data, so there is nothing to draw")
+    if recipe_only and (mosaic or is_open or quarantine):
+        raise click.UsageError("--recipe-only reads no data, so there is nothing to draw or to set aside")
     with _problems_as_json(ctx, is_json=is_json):
         checked, report = _checked(recipe, overrides, is_with_data=not recipe_only)
     if not is_json and not data_only:
@@ -51,6 +53,8 @@ def check(
     if report is None:
         _print_json({"recipe": {"problems": []}}, is_json=is_json)
         return
+    if quarantine:
+        _write_quarantine(report, Path(quarantine))
     drawn = _drawn(checked, mosaic, is_open=is_open) if mosaic or is_open else None
     told = {"mosaic": str(drawn)} if drawn else {}
     _print_json({"recipe": {"problems": []}, "data": report.as_json(), **told}, is_json=is_json)
@@ -60,6 +64,15 @@ def check(
         click.echo(f"What the network will see: {drawn}")
     if report.has_errors:
         ctx.exit(3)
+
+
+def _write_quarantine(report: DataReport, path: Path) -> None:
+    """What the data part set aside: its name for each file, and the reason; an empty table says that there was nothing."""
+    from headstart.predictions import write_table
+
+    found = (report.figures.get("facts") or {}).get("quarantined") or {}
+    rows = [{"file": name, "reason": reason} for name, reason in sorted(found.items())]
+    write_table(rows or [{"file": "", "reason": "nothing was set aside"}], path)
 
 
 def _drawn(recipe: Recipe, file: str | None, *, is_open: bool) -> Path:

@@ -1,4 +1,4 @@
-"""`headstart list`, `show` and `plugins`: what is installed and what it takes, without importing any of it."""
+"""`headstart list` and `show`: what is installed and what it takes, without importing any of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from headstart.components import Kind
     from headstart.options import Option, PartDescription
-    from headstart.plugins import PluginRecord, Registry
+    from headstart.plugins import Registry
 
 KIND_OF: dict[str, Kind] = {
     "backbones": "backbone",
@@ -41,7 +41,7 @@ def list_(what: str | None, is_json: bool) -> None:
         if not what:
             click.echo(f"{name}:")
         table = [[row["name"], _size(row.get("megabytes", 0)), row["summary"]] for row in rows]
-        click.echo("\n".join(_aligned(table, indent=0 if what else 2)) or f"  no {name}")
+        click.echo("\n".join(aligned(table, indent=0 if what else 2)) or f"  no {name}")
 
 
 def _listed(registry: Registry, what: str) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ def _page(kind: str, part: PartDescription) -> Iterator[str]:
     yield ""
     yield part.docstring or component.summary
     yield ""
-    yield from _aligned([[label, value] for label, value in _facts(part)])
+    yield from aligned([[label, value] for label, value in _facts(part)])
     yield from ("", "options:") if part.options else ("", "no options")
     for option in part.options:
         yield f"  {option.name}: {option.annotation}{' (required)' if option.required else f' = {_default(option)}'}"
@@ -168,45 +168,7 @@ def _as_json(kind: str, part: PartDescription) -> dict[str, Any]:
     }
 
 
-@click.command()
-@as_json
-def plugins(is_json: bool) -> None:
-    """Show the installed plugins, what they offer, how long they take to import, and their errors."""
-    from headstart.plugins import registry
-
-    records = registry().records
-    if is_json:
-        click.echo(json.dumps([_record_as_json(record) for record in records], indent=1))
-        return
-    head = ["plugin", "distribution", "version", "offers", "ms", "error"]
-    rows = [
-        [record.name, record.distribution, record.version, _offers(record), f"{record.milliseconds:.0f}", record.error or ""]
-        for record in records
-    ]
-    click.echo("\n".join(_aligned([head, *rows])))
-
-
-def _record_as_json(record: PluginRecord) -> dict[str, Any]:
-    return {
-        "name": record.name,
-        "distribution": record.distribution,
-        "version": record.version,
-        "offers": {kind: [component.name for component in offers] for kind, offers in record.components.items()},
-        "recipes": [str(folder) for folder in record.recipe_folders],
-        "commands": [command.name for command in record.commands],
-        "trackers": len(record.trackers),
-        "milliseconds": record.milliseconds,
-        "error": record.error,
-    }
-
-
-def _offers(record: PluginRecord) -> str:
-    counts = [f"{len(offers)} {kind}" for kind, offers in record.components.items() if offers]
-    others = {"recipes": record.recipe_folders, "commands": record.commands, "trackers": record.trackers}
-    return ", ".join([*counts, *(name for name, offered in others.items() if offered)]) or "nothing"
-
-
-def _aligned(rows: Sequence[Sequence[str]], indent: int = 0) -> Iterator[str]:
+def aligned(rows: Sequence[Sequence[str]], indent: int = 0) -> Iterator[str]:
     """Rows with columns of equal width, the last one as it is; empty columns are left out."""
     columns = [column for column in zip(*rows, strict=True) if any(column)]
     widths = [max(map(len, column)) for column in columns]

@@ -9,7 +9,9 @@ import click
 
 from headstart import Component, hookimpl
 from headstart_healthcare.backbones.catalogue import BACKBONES
+from headstart_healthcare.clinical.sites_command import sites
 from headstart_healthcare.data.catalogue import DATA
+from headstart_healthcare.data.quarantine import Quarantine
 from headstart_healthcare.privacy.reveal import reveal
 from headstart_healthcare.privacy.tree_scan import watch
 
@@ -64,12 +66,20 @@ def headstart_explainers() -> Iterator[Component]:
 
 
 @hookimpl
+def headstart_cases() -> Iterator[Component]:
+    """What the conformance kit runs these parts with."""
+    yield Component("healthcare/cases", "headstart_healthcare.cases:cases", "random weights, small inputs")
+
+
+@hookimpl
 def headstart_commands() -> Iterator[click.Command]:
-    """Which file a pseudonym stands for."""
+    """Which file a pseudonym stands for; every site tested by a model that has not seen it."""
     yield reveal
+    yield sites
 
 
 @hookimpl
 def headstart_trackers() -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Closes the folder of a clinical run to others, and searches it for names when the run ends."""
+    """Closes the folder of a clinical run to others, and writes into it what was set aside and why."""
     yield watch
+    yield Quarantine()

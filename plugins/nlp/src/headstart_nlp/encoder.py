@@ -91,7 +91,7 @@ class Encoder(Backbone):
         return {**batch, "window_of": torch.tensor(window_of)} if self.long == "windows" else batch
 
     def forward(self, batch: Mapping[str, Tensor]) -> Features:
-        """One prepared batch -> pooled [B, C], tokens [B, L, C], mask [B, L] (bool)."""
+        """One prepared batch -> pooled [B, C], tokens [B, L, C] (0 behind a text's end), mask [B, L] (bool)."""
         mask = batch["attention_mask"].bool()
         output = self.network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
         tokens = output.last_hidden_state  # [B, L, C]
@@ -99,11 +99,11 @@ class Encoder(Backbone):
         if "window_of" in batch:
             pooled = join_pooled(pooled, mask, batch["window_of"])
             tokens, mask = join_tokens(tokens, mask, batch["window_of"])
-        return {"pooled": pooled, "tokens": tokens, "mask": mask}
+        return {"pooled": pooled, "tokens": tokens.masked_fill(~mask.unsqueeze(-1), 0.0), "mask": mask}
 
     def sizes(self, inputs: Sequence[Any]) -> list[int]:
         """Tokens that the network reads for each text, after cutting, special ones included."""
-        return [sum(len(self.tokenizer.dress(part)) for part in self._parts(ids)) for ids in self.tokenizer.ids(inputs)]
+        return [sum(len(self.tokenizer.dress(part)) for part in self.parts(ids)) for ids in self.tokenizer.ids(inputs)]
 
     def lost_tokens(self, inputs: Sequence[Any]) -> list[int]:
         """Tokens of each text that the network never sees."""
@@ -137,10 +137,11 @@ class Encoder(Backbone):
         return {**options, "weights": str(folder), "pretrained": True}
 
     def _rows(self, inputs: Sequence[Any]) -> tuple[list[list[int]], list[int]]:
-        parts = [(i, part) for i, ids in enumerate(self.tokenizer.ids(inputs)) for part in self._parts(ids)]
+        parts = [(i, part) for i, ids in enumerate(self.tokenizer.ids(inputs)) for part in self.parts(ids)]
         return [self.tokenizer.dress(part) for _, part in parts], [i for i, _ in parts]
 
-    def _parts(self, ids: Sequence[int]) -> list[list[int]]:
+    def parts(self, ids: Sequence[int]) -> list[list[int]]:
+        """What the network reads of a text's tokens, without special ones: its windows, or the one part that is left."""
         if self.long == "windows":
             return slide(ids, self.room, self.stride)
         return [cut(ids, self.room, self.long)]

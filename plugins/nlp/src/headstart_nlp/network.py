@@ -21,13 +21,15 @@ def load_network(folder: WeightsFolder, *, pretrained: bool) -> Any:
     Raises:
         WeightsError: transformers does not know the architecture, or file and config.json do not fit together.
     """
+    from transformers import MODEL_MAPPING
+
     config = read_config(folder)
     network_class = _encoder_class(config, folder)
     options: dict[str, Any] = {"add_pooling_layer": False} if _takes(network_class, "add_pooling_layer") else {}
     config.use_cache = False  # decoders would otherwise keep keys and values that nobody reads
-    if not pretrained:
-        return network_class(config, **options).float()
-    return _with_weights(network_class, config, folder, options)
+    is_whole = bool(config.is_encoder_decoder) and network_class is _first(MODEL_MAPPING.get(type(config), None))
+    made = _with_weights(network_class, config, folder, options) if pretrained else network_class(config, **options).float()
+    return made.get_encoder() if is_whole else made
 
 
 def read_config(folder: WeightsFolder) -> Any:
@@ -60,17 +62,40 @@ def _harmless(content: Mapping[str, Any], folder: WeightsFolder) -> dict[str, An
 
 
 def _encoder_class(config: Any, folder: WeightsFolder) -> Any:
-    """The architecture's encoder: of a T5 that half, whether the config stands for the whole or for the half."""
+    """The architecture's encoder: of a T5 that half, whether the config stands for the whole or for the half.
+
+    A BART has no class that loads its encoder out of the whole; so it is loaded whole, unless the folder holds the half that
+    a run saved.
+    """
     from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING
 
-    found = MODEL_FOR_TEXT_ENCODING_MAPPING.get(type(config), None)
-    if found is None and not config.is_encoder_decoder:
-        found = MODEL_MAPPING.get(type(config), None)
+    found = _first(MODEL_FOR_TEXT_ENCODING_MAPPING.get(type(config), None))
+    whole = _first(MODEL_MAPPING.get(type(config), None))
+    if found is None and whole is not None and config.is_encoder_decoder:
+        half = _half(whole, config)
+        is_half = half is not None and [half.__name__] == folder.json("config.json").get("architectures")
+        found = half if is_half or half is None else whole
+    elif found is None:
+        found = whole
     if found is None:
         raise WeightsError(
             f"{folder.path}: of the architecture '{config.model_type}' transformers has no encoder that stands alone; "
-            "take a BERT-like model, a T5 or a decoder such as GPT-2"
+            "take a BERT-like model, a T5, a BART or a decoder such as GPT-2"
         )
+    return found
+
+
+def _half(whole: Any, config: Any) -> Any:
+    """Class of the encoder within an encoder-decoder network for texts; None where it has none that loads by itself."""
+    try:
+        with torch.device("meta"):
+            encoder = whole(config).get_encoder()
+    except Exception:  # each architecture fails in its own way
+        return None
+    return type(encoder) if hasattr(encoder, "save_pretrained") and encoder.main_input_name == "input_ids" else None
+
+
+def _first(found: Any) -> Any:
     return found[0] if isinstance(found, Sequence) else found
 
 

@@ -55,6 +55,7 @@ def headstart_heads() -> Iterator[Component]:
         "nlp/span", "headstart_nlp.questions.span:Span", "an answer as a span of the text, or none; Devlin et al. 2019"
     )
     yield Component("nlp/tags", "headstart_nlp.tagging.head:Tags", "a tag for each word: names of people, places, dates ...")
+    yield Component("nlp/named", "headstart_nlp.named:Named", "linear, beginning with the vectors of the labels' names")
 
 
 @hookimpl
@@ -69,8 +70,22 @@ def headstart_evaluations() -> Iterator[Component]:
 
 @hookimpl
 def headstart_report() -> Iterator[Component]:
-    """The section about questions and answers."""
+    """The sections about questions and answers, and about words."""
     yield Component("nlp/squad", "headstart_nlp.questions.report:figures", "Questions and their answers")
+    yield Component("nlp/words", "headstart_nlp.attribution.report:figures", "What the answers hang on, word by word")
+
+
+@hookimpl
+def headstart_explainers() -> Iterator[Component]:
+    """Words of texts."""
+    home = "headstart_nlp.attribution.explaining:explain"
+    yield Component("nlp/words", home, "words of texts by integrated gradients, signed")
+
+
+@hookimpl
+def headstart_cases() -> Iterator[Component]:
+    """What the conformance kit runs these parts with."""
+    yield Component("nlp/cases", "headstart_nlp.cases:cases", "the default weights, short texts")
 
 
 @hookimpl

@@ -55,6 +55,10 @@ class TextTokenizer:
         self._remember(found)
         return [found[text].tolist() for text in texts]
 
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """First and last character + 1 of each token of a text, uncut and without special tokens."""
+        return [(start, end) for start, end in self._backend.encode(_checked(text), add_special_tokens=False).offsets]
+
     def dress(self, ids: Sequence[int]) -> list[int]:
         """Ids of one text or window with its special tokens; never empty, because attention over nothing is not a number."""
         return [*self.prefix, *ids, *self.suffix] or [self.filler]

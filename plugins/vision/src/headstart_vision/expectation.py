@@ -14,7 +14,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import v2 as transforms
 
 from headstart.errors import DataError, UsageError
-from headstart_vision.pictures import as_image
+from headstart_vision.pictures import CENTRE, PAD, as_image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -71,11 +71,13 @@ class Expectation:
     def apply(self, pictures: Sequence[Any]) -> Tensor:
         """Pictures in any form that `as_image` takes, or uint8 arrays [H, W(, C)] -> float32 [B, C, S, S], normalised.
 
+        An input with an attribute `fit` (one of `pictures.FITS`) says itself how it fills the square: a scan shows all of it.
+
         Raises:
             DataError: One cannot be read, or has another number of channels.
         """
         channels = len(self.mean)
-        fitted = [self._fitted(_as_tensor(picture, channels)) for picture in pictures]
+        fitted = [self._fitted(_as_tensor(picture, channels), getattr(picture, "fit", CENTRE)) for picture in pictures]
         if any(picture.is_floating_point() for picture in fitted):  # deep grey among them: bytes join it as numbers
             fitted = [transforms.functional.to_dtype(picture, torch.float32, scale=True) for picture in fitted]
         values = transforms.functional.to_dtype(torch.stack(fitted), torch.float32, scale=True)
@@ -89,12 +91,25 @@ class Expectation:
         colours = values[:, :3] if values.shape[1] >= COLOURS else values[:, :1]
         return [np.squeeze(picture.permute(1, 2, 0).numpy(), axis=2 if picture.shape[0] == 1 else ()) for picture in colours]
 
-    def _fitted(self, picture: Tensor) -> Tensor:
+    def _fitted(self, picture: Tensor, fit: str) -> Tensor:
         """[C, H, W] -> [C, S, S], bytes stay bytes: resizing them is torchvision's quickest and equals what PIL does."""
         mode = InterpolationMode(self.interpolation)
-        scaled = transforms.functional.resize(picture, [self.resize], interpolation=mode, antialias=True)
-        cut: Tensor = transforms.functional.center_crop(scaled, [self.size, self.size])
-        return cut
+        if fit == CENTRE:
+            scaled = transforms.functional.resize(picture, [self.resize], interpolation=mode, antialias=True)
+            cut: Tensor = transforms.functional.center_crop(scaled, [self.size, self.size])
+            return cut
+        picture = _squared(picture) if fit == PAD else picture
+        whole: Tensor = transforms.functional.resize(picture, [self.size, self.size], interpolation=mode, antialias=True)
+        return whole
+
+
+def _squared(picture: Tensor) -> Tensor:
+    """[C, H, W] -> [C, S, S] with black (0) beside it, S = the longer side."""
+    side = max(picture.shape[1:])
+    gaps = [side - length for length in (picture.shape[2], picture.shape[1])]  # width, height
+    before = [gap // 2 for gap in gaps]
+    padded: Tensor = transforms.functional.pad(picture, [*before, gaps[0] - before[0], gaps[1] - before[1]])
+    return padded
 
 
 def check_size(size: int | None, smallest: int, who: str, multiple: int = 1) -> None:

@@ -39,6 +39,11 @@ _MARKS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GI
 _TAIL = 64  # bytes at the end of a whole file in which its mark stands
 _SIZES = {"WEBP": (4, 8), "BMP": (2, 0)}  # where the header tells the file's length, and what is not counted in it
 
+CENTRE, SQUEEZE, PAD = "centre", "squeeze", "pad"
+FITS = (CENTRE, SQUEEZE, PAD)
+"""How a picture fills the network's square: its middle as the weights' authors cut it, all of it with its sides scaled apart,
+or all of it in its proportions with black beside it. An input says which in an attribute `fit`; else it is the middle."""
+
 T = TypeVar("T")
 
 

@@ -35,3 +35,9 @@ def headstart_backbones() -> Iterator[Component]:
         "any of timm's networks by `model: NAME`, weights from the hub, a folder or a file; Wightman 2019",
         licence="each its own",
     )
+
+
+@hookimpl
+def headstart_cases() -> Iterator[Component]:
+    """What the conformance kit runs these parts with."""
+    yield Component("vision/cases", "headstart_vision.cases:cases", "random weights, small pictures")

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from sklearn.metrics import cohen_kappa_score
 
-from headstart.errors import DataError
+from headstart.errors import DataError, UsageError
 from headstart.evaluation import Evaluation
 from headstart.example import Example, Target
 from headstart.head import Prediction
 from headstart.outcome import Outcome
+from headstart.predictions import SavedOutcome
+from headstart_healthcare.clinical.abstention import ABSTAIN, abstaining, reasons, settle_abstention, traits_of
 from headstart_healthcare.clinical.calibration import Platt, fit_platt, fit_temperature, with_temperature
+from headstart_healthcare.clinical.comparing import compare_areas, lines
+from headstart_healthcare.clinical.delong import area
 from headstart_healthcare.clinical.operating_point import OperatingPoint, choose
 from headstart_healthcare.clinical.question import Question
+from headstart_healthcare.clinical.shift import look_for_shift, shift_warnings
+from headstart_healthcare.privacy.tree_scan import names_in
 
 BANNER = "Research use only. Not a medical device: nothing here is meant for diagnosis or treatment."
 
@@ -30,10 +37,14 @@ class Clinical(Evaluation):
         rule: How the threshold is chosen on validation: youden, sensitivity, specificity, ppv or cost.
         at_least: Share that the rule demands, in (0, 1].
         cost_ratio: Harm of one missed case in falsely called ones, > 0.
+        abstain: Share of the validation examples, in [0, 1), beyond whose distance from the training examples it does not
+            answer; nor does it of pictures unlike any in validation by colour, size, brightness or proportions. 0 = it always
+            answers.
         seed: Of the bootstrap.
     """
 
     kinds = ("class", "labels")
+    looks = True
 
     def __init__(
         self,
@@ -41,8 +52,12 @@ class Clinical(Evaluation):
         rule: Literal["youden", "sensitivity", "specificity", "ppv", "cost"] = "youden",
         at_least: float = 0.9,
         cost_ratio: float = 1.0,
+        abstain: float = 0.01,
         seed: int = 0,
     ) -> None:
+        if not 0 <= abstain < 1:
+            raise UsageError(f"evaluation.abstain is {abstain}; it must be a share of the validation examples in [0, 1)")
+        self._abstain = abstain
         self._rule, self._at_least, self._cost_ratio, self._seed = rule, at_least, cost_ratio, seed
 
     def settle(self, outcome: Outcome, target: Target) -> dict[str, Any]:
@@ -53,7 +68,7 @@ class Clinical(Evaluation):
         """
         if outcome.split != "val":
             raise DataError(f"calibration and thresholds come from validation only; this is the split '{outcome.split}'")
-        settled: dict[str, Any] = {"questions": {}}
+        settled: dict[str, Any] = {"questions": {}, "abstain": settle_abstention(outcome.predictions, self._abstain)}
         for label, (examples, truth, raw) in _questions(outcome, target).items():
             platt = fit_platt(truth, raw)
             settled["questions"][label] = {"platt": asdict(platt), **self._threshold(truth, platt.apply(raw), len(examples))}
@@ -70,11 +85,48 @@ class Clinical(Evaluation):
             found["questions"][label] = {"rule": known["reason"], **question.measure(seed=self._seed)}
         if _is_many(target):
             found["quadratic_kappa"] = _kappa(outcome, target)
+        if limits := settled.get("abstain"):
+            found["abstention"] = {
+                **abstaining(outcome.predictions, limits),
+                "answered": self._answered(outcome, target, settled),
+            }
         return found
+
+    def traits(self, input: Any) -> dict[str, float]:
+        """Colour, brightness, contrast, proportions and size of a picture."""
+        return traits_of(input) if self._abstain else {}
+
+    def look(self, features: Mapping[str, tuple[np.ndarray, Sequence[Example]]], target: Target) -> dict[str, Any]:
+        """How far the test examples are from those of training, and what a probe on frozen features says."""
+        return look_for_shift(features, target)
+
+    def warn(self, measured: Mapping[str, Any], target: Target) -> list[str]:
+        """That validation looks too good, where the frozen features say so."""
+        return shift_warnings(measured, target)
+
+    def guard(self, folder: Path) -> list[str]:
+        """Names of patients or files that stand in what was written."""
+        return names_in(folder)
+
+    def compare(
+        self, first: SavedOutcome, second: SavedOutcome, target: Target, measured: tuple[Mapping[str, Any], Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """DeLong's paired test of the AUROC of every question."""
+        found = compare_areas(first, second, target, measured)
+        return {"auroc": found, "lines": lines(found)}
 
     def decide(self, predictions: Sequence[Prediction], target: Target, settled: Mapping[str, Any]) -> list[Prediction]:
         """Predictions with calibrated probabilities, and the answer of two classes by the threshold."""
-        return [_decided(prediction, target, settled) for prediction in predictions]
+        limits = settled.get("abstain") or {}
+        return [_reasoned(_decided(prediction, target, settled), limits) for prediction in predictions]
+
+    def _answered(self, outcome: Outcome, target: Target, settled: Mapping[str, Any]) -> dict[str, Any]:
+        """AUROC of each question over the examples that it answers, with DeLong's interval."""
+        kept = [i for i, one in enumerate(outcome.predictions) if not reasons(one, settled["abstain"])]
+        examples, predictions = [outcome.examples[i] for i in kept], [outcome.predictions[i] for i in kept]
+        questions = _questions(replace(outcome, examples=examples, predictions=predictions), target)
+        areas = {label: area(truth, raw) for label, (_, truth, raw) in questions.items()}
+        return {label: None if one is None else asdict(one) for label, one in areas.items()}
 
     def _threshold(self, truth: np.ndarray, probability: np.ndarray, n: int) -> dict[str, Any]:
         if truth.all() or not truth.any():
@@ -139,6 +191,14 @@ def _kappa(outcome: Outcome, target: Target) -> float | None:
         return None
     truth, said = zip(*pairs, strict=True)
     return float(cohen_kappa_score(truth, said, labels=list(target.labels), weights="quadratic"))
+
+
+def _reasoned(prediction: Prediction, limits: Mapping[str, Any]) -> Prediction:
+    """With the reasons for which the model should not be asked, where there are any; the traits are for nobody else."""
+    details = {name: value for name, value in prediction.details.items() if name != "traits"}
+    if found := reasons(prediction, limits):
+        details[ABSTAIN] = found
+    return replace(prediction, details=details)
 
 
 def _decided(prediction: Prediction, target: Target, settled: Mapping[str, Any]) -> Prediction:

@@ -20,6 +20,9 @@ from headstart_healthcare.data.preflight import facts_of, fly
 from headstart_healthcare.privacy.log_mask import mask_logs
 from headstart_healthcare.privacy.pseudonyms import Pseudonyms, pseudonyms
 
+SITE = "site"
+"""The subgroup that says where an example was taken."""
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -31,11 +34,34 @@ class Choices:
     max_bad: float = 0.01
     rows: int | None = None
     seed: int = 0
+    test_site: str | None = None
 
     def __post_init__(self) -> None:
         check_rows(self.rows)
         if not 0 <= self.max_bad <= 1:
             raise UsageError(f"data.max_bad: {self.max_bad} is no share of the files; 0 = none may be broken, 1 = all")
+
+
+def site_of(example: Example) -> str | None:
+    """Where an example was taken, as it leaves the data; None = nobody says."""
+    site: str | None = example.meta.get("subgroups", {}).get(SITE)
+    return site
+
+
+def by_site(examples: list[Example], test_site: str | None) -> list[Example]:
+    """Examples of one site for the test and all others for training, whatever their source says; None changes nothing.
+
+    Raises:
+        DataError: No example is of that site, or all are.
+    """
+    if test_site is None:
+        return examples
+    sites = sorted({site for example in examples if (site := site_of(example)) is not None})
+    if test_site not in sites or len(sites) < 2:
+        known = ", ".join(sites) or "none; name the column with `site`, or a tag of the site in `tags`"
+        raise DataError(f"data.test_site: '{test_site}' has to be one of two sites or more; the data name: {known}")
+    parts = ("test" if site_of(example) == test_site else "train" for example in examples)
+    return [replace(example, meta={**example.meta, "split": part}) for example, part in zip(examples, parts, strict=True)]
 
 
 class ClinicalData(Data):
@@ -58,7 +84,7 @@ class ClinicalData(Data):
             raise DataError("the data hold no picture and no volume")
         mask_logs(names, cases)
         flight = fly(cases, self.choices.max_bad, needs_patient=self.choices.patients.is_known)
-        examples = [case.example(names) for case in flight.cases]
+        examples = by_site([case.example(names) for case in flight.cases], self.choices.test_site)
         if not examples:
             raise DataError("no file is left to learn from")
         found = facts_of(cases, flight, examples)

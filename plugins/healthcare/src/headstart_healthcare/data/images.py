@@ -17,6 +17,7 @@ from headstart_healthcare.data.patients import patients_of
 from headstart_healthcare.data.table_cases import RowPlan, cases_in, is_table
 from headstart_healthcare.privacy.pseudonyms import Pseudonyms, pseudonyms
 from headstart_healthcare.reading.limits import Limits
+from headstart_healthcare.reading.pixel_array import PixelArray
 from headstart_healthcare.reading.scan import How, Scan
 from headstart_healthcare.reading.windows import check_window
 from headstart_vision.pictures import SUFFIXES as PICTURES
@@ -49,9 +50,12 @@ class Images(ClinicalData):
         subgroups: Further columns to measure by: sex, scanner, view.
         split: Column that says train, val or test.
         splits: Which folder is which split, where its name does not say so.
+        test_site: The site that is tested on; all others train and validate, whatever split the source gives.
         window: Of DICOM pictures: "auto" (Hounsfield units for CT, percentiles for MR, else the file's), "file", "bits",
             "percentile", "full", "lung", "soft-tissue", "mediastinum", "liver", "bone", "brain", or CENTRE/WIDTH.
         colour: Of DICOM pictures: "refuse" sets them aside, "grey" reads their brightness.
+        fit: How a picture fills the network's square: "squeeze" = all of it, its sides scaled apart; "pad" = all of it in its
+            proportions, black beside it; "centre" = its middle, as photographs are shown: that cuts anatomy off.
         augment: What training views are: "geometry" = turned up to 10 degrees, moved and scaled up to a tenth;
             "intensity" = brightness, contrast and gamma; "both". Never mirrored: the heart is on the left.
         rows: Use only that many pictures, each class with its share. None = all.
@@ -81,8 +85,10 @@ class Images(ClinicalData):
         subgroups: list[str] | None = None,
         split: str | None = None,
         splits: dict[str, str] | None = None,
+        test_site: str | None = None,
         window: str = "auto",
         colour: Literal["refuse", "grey"] = "refuse",
+        fit: Literal["squeeze", "pad", "centre"] = "squeeze",
         augment: Literal["none", "geometry", "intensity", "both"] = "none",
         rows: int | None = None,
         seed: int = 0,
@@ -92,9 +98,9 @@ class Images(ClinicalData):
         schema = make_schema(label=label, labels=labels, uncertain=uncertain, names=names, classes=classes)
         patients = patients_of(group, has_table=is_table(Path(path)), has_tags=self.has_tags)
         self.place, self.root, self.splits = path, root, check_splits(splits or {})
-        self.choices = Choices(patients, schema, positive, max_bad, rows, seed)
+        self.choices = Choices(patients, schema, positive, max_bad, rows, seed, test_site)
         self.plan = RowPlan(picture, site, age, tuple(subgroups or ()), split, schema, patients)
-        self.how = How(check_window(window), colour, Limits(pixels=max_pixels))
+        self.how = How(check_window(window), colour, Limits(pixels=max_pixels), fit)
         self.view = augment
 
     def listed(self, names: Pseudonyms) -> tuple[list[Case], dict[str, Any]]:
@@ -136,7 +142,7 @@ class Images(ClinicalData):
         if isinstance(source, Scan):
             source.see()
             return source
-        return as_image(source)
+        return PixelArray(np.asarray(as_image(source)), fit=self.how.fit)
 
     @property
     def augments(self) -> bool:
@@ -149,7 +155,7 @@ class Images(ClinicalData):
             return input
         from headstart_healthcare.data.views import picture_view
 
-        return picture_view(input, rng, how=self.view)
+        return PixelArray(picture_view(input, rng, how=self.view), fit=self.how.fit)
 
     def is_wanted(self, path: Path) -> bool:
         """Whether a file of a folder is read, told by its name alone."""

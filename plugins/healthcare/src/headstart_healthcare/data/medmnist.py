@@ -90,7 +90,7 @@ class MedMNIST(ClinicalData):
     def read(self, source: Any) -> Any:
         """A picture in any form, or a volume as a float array [D, H, W] in [0, 1] or uint8 as the files hold it."""
         if not self.is_volume:
-            return as_image(source)
+            return PixelArray(np.asarray(as_image(source)))
         array = np.asarray(source)
         if array.ndim != 3 or array.dtype.kind not in "uf":
             raise DataError(f"a volume is an array [D, H, W], not {array.dtype} {list(array.shape)}")
@@ -107,7 +107,7 @@ class MedMNIST(ClinicalData):
             return input
         from headstart_healthcare.data.views import picture_view, volume_view
 
-        return (volume_view if self.is_volume else picture_view)(input, rng, how=self.view)
+        return volume_view(input, rng, how=self.view) if self.is_volume else PixelArray(picture_view(input, rng, how=self.view))
 
     def pinned(self) -> Mapping[str, Any]:
         """Nothing was guessed."""

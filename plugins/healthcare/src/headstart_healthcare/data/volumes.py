@@ -62,6 +62,7 @@ class Volumes(ClinicalData):
         tags: DICOM tags to measure by, as in `healthcare/dicom`.
         split: Column that says train, val or test.
         splits: Which folder is which split, where its name does not say so.
+        test_site: The site that is tested on; all others train and validate, whatever split the source gives.
         orientation: Which way the axes grow: "RAS" = right, front (anterior), top (superior); "stored" = as they are.
         spacing: Millimetres along the three axes that every volume is brought to. None = as they are.
         time: Which time point of 4-D NIfTI files, from 0. None = they are set aside.
@@ -96,6 +97,7 @@ class Volumes(ClinicalData):
         tags: list[str] | None = None,
         split: str | None = None,
         splits: dict[str, str] | None = None,
+        test_site: str | None = None,
         orientation: str = "RAS",
         spacing: list[float] | None = None,
         time: int | None = None,
@@ -110,7 +112,7 @@ class Volumes(ClinicalData):
         has_table = is_table(Path(path)) or group == PARTICIPANT
         patients = patients_of(group, has_table=has_table, has_tags=True)
         self.place, self.root, self.splits, self.image = path, root, check_splits(splits or {}), image
-        self.choices = Choices(patients, schema, positive, max_bad, rows, seed)
+        self.choices = Choices(patients, schema, positive, max_bad, rows, seed, test_site)
         self.plan = RowPlan(volume, site, age, tuple(subgroups or ()), split, schema, patients)
         self.how = How(check_window(window), "refuse", Limits(voxels=max_voxels))
         self.codes, self.spacing, self.time = check_codes(orientation), check_spacing(spacing), time

@@ -1,9 +1,8 @@
-"""Tree scan: when a run ends, every file of its folder is searched for names of patients and files that were read."""
+"""Tree scan: before a run is given out, every file of its folder is searched for names of patients and files that were read."""
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ FILE = "privacy.json"
 _CHUNK = 1 << 22
 _PARQUET = ".parquet"
 
-log = logging.getLogger(__name__)
-
 
 def scan(folder: Path, names: Iterable[str]) -> dict[str, Any]:
     """How many names were looked for, which files were searched, and in which a name stands, relative to the folder."""
@@ -29,19 +26,22 @@ def scan(folder: Path, names: Iterable[str]) -> dict[str, Any]:
     return {"names": len(search), "too short": len(every) - len(search), "searched": list(files), "found in": found}
 
 
-def watch(event: Mapping[str, Any]) -> None:
-    """Tracker: a clinical run's folder is closed to others as it begins, and searched as it ends."""
+def names_in(folder: Path) -> list[str]:
+    """Search a run's folder, keep in it what was searched, and tell where names stand; nothing where no names are known."""
     known = mask_logs().known
-    if not known or "folder" not in event:
-        return
-    folder = Path(event["folder"])
-    if event["event"] == "start":
-        folder.chmod(0o700)
-    if event["event"] == "end":
-        found = scan(folder, list(known))
-        (folder / FILE).write_text(json.dumps(found, indent=1), encoding="utf-8")
-        if found["found in"]:
-            log.error("names of patients or files stand in the run: %s; do not share it", ", ".join(found["found in"]))
+    if not known:
+        return []
+    found = scan(folder, list(known))
+    (folder / FILE).write_text(json.dumps(found, indent=1), encoding="utf-8")
+    if not found["found in"]:
+        return []
+    return [f"names of patients or files stand in {', '.join(found['found in'])}."]
+
+
+def watch(event: Mapping[str, Any]) -> None:
+    """Tracker: a clinical run's folder is closed to others as it begins."""
+    if mask_logs().known and event["event"] == "start":
+        Path(event["folder"]).chmod(0o700)
 
 
 def _is_own(path: Path) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from headstart_healthcare.reading.scan import digest_of
+from headstart_vision.pictures import SQUEEZE
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,12 @@ class PixelArray:
     Attributes:
         values: uint8 [H, W] or [H, W, 3], or float32 [H, W] in [0, 1].
         name: All that is ever shown.
+        fit: How it fills the network's square.
     """
 
     values: np.ndarray = field(repr=False)
     name: str = ""
+    fit: str = SQUEEZE
 
     def __str__(self) -> str:
         return self.name
@@ -35,4 +38,4 @@ class PixelArray:
 
     def content(self) -> bytes:
         """What tells it from others."""
-        return digest_of(self.values).encode()
+        return f"{digest_of(self.values)} {self.fit}".encode()

@@ -15,19 +15,24 @@ from headstart_healthcare.reading.dicom_pixels import Colour, decode, windowed
 from headstart_healthcare.reading.errors import ReadingError, reading
 from headstart_healthcare.reading.geometry import Spacing, spacing_of
 from headstart_healthcare.reading.limits import Limits, check_file
+from headstart_vision.pictures import SQUEEZE, pixels_of
 from headstart_vision.pictures import SUFFIXES as PICTURES
-from headstart_vision.pictures import pixels_of
 
 _LIMITS = Limits()
 
 
 @dataclass(frozen=True)
 class How:
-    """Options of reading that change what is seen."""
+    """Options of reading that change what is seen.
+
+    Attributes:
+        fit: How a picture fills the network's square: "squeeze" and "pad" show all of it, "centre" cuts its border off.
+    """
 
     window: str = "auto"
     colour: Colour = "refuse"
     limits: Limits = _LIMITS
+    fit: str = SQUEEZE
 
 
 HOW = How()
@@ -89,9 +94,14 @@ class Scan:
         pixels = self.pixels()
         return Image.fromarray(pixels if pixels.dtype == np.uint8 else np.round(pixels * 255).astype(np.uint8))
 
+    @property
+    def fit(self) -> str:
+        """How it fills the network's square."""
+        return self.how.fit
+
     def content(self) -> bytes:
-        """What tells it from others: its pixels, not its file."""
-        return (self.digest or self.see().digest).encode()
+        """What tells it from others: its pixels and how they are shown, not its file."""
+        return f"{self.digest or self.see().digest} {self.fit}".encode()
 
     def _seen(self) -> Seen:
         path = Path(self.path)

@@ -8,6 +8,7 @@ from typing import Any
 from headstart.report.evidence import Evidence
 from headstart.report.figure import Figure
 from headstart_healthcare.report.curves import calibration_curve, decision_curve
+from headstart_healthcare.report.elsewhere import abstention, here_and_elsewhere, shift
 from headstart_healthcare.report.headline import headline, patients
 from headstart_healthcare.report.subgroups import subgroups
 
@@ -20,4 +21,5 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     questions = (measured.get("test") or {}).get("questions") or {}
     draws = (patients, headline, calibration_curve, decision_curve, subgroups)
     found = [draw(label, question, few=len(questions) == 1) for label, question in questions.items() for draw in draws]
-    return [figure for figure in found if figure is not None]
+    beside = [draw(evidence) for draw in (here_and_elsewhere, abstention, shift)]
+    return [figure for figure in (*found, *beside) if figure is not None]

@@ -16,7 +16,7 @@ from headstart.head import Prediction
 from headstart.intervals import paired_difference, score_intervals
 from headstart.outcome import Outcome
 from headstart_nlp.questions.errors import KINDS, kind_of, longer_than, question_word
-from headstart_nlp.questions.plain import PLAIN
+from headstart_nlp.questions.plain import NONE, PLAIN
 from headstart_nlp.questions.scores import answer_scores, each_question
 from headstart_nlp.questions.threshold import choose_threshold
 
@@ -79,7 +79,7 @@ class Squad(Evaluation):
         """Each plain way to answer: its figures, and ours minus its, paired."""
         found = {}
         for name, answer in PLAIN.items():
-            if name == "always no answer" and not has_none:
+            if name == NONE and not has_none:
                 continue
             theirs = replace(ours, model=name, predictions=[Prediction(answer(example)) for example in ours.examples])
             gaps = paired_difference(score, ours, theirs, seed=self._seed, resamples=RESAMPLES)

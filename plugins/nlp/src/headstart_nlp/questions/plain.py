@@ -43,8 +43,9 @@ def likest_sentence(example: Example) -> str:
     return str(text[start:end].strip())
 
 
+NONE = "always no answer"
 PLAIN: Mapping[str, Callable[[Example], str]] = {
     "random span": random_span,
     "sentence with most shared words": likest_sentence,
-    "always no answer": lambda _example: "",
+    NONE: lambda _example: "",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -16,6 +16,7 @@ from headstart.errors import DataError
 from headstart.example import Example, Target
 from headstart.place import Place, locate
 from headstart_nlp.questions.answers import Gold, Verdict, verified
+from headstart_nlp.questions.plain import NONE, PLAIN
 from headstart_nlp.questions.records import Record, read_records
 
 _SHOWN = 5  # questions that a message names
@@ -103,6 +104,11 @@ class Squad(Data):
     def excerpt(self, input: Any) -> str:
         """The question."""
         return str(input[0])
+
+    def plain(self) -> Mapping[str, Callable[[Example], str]]:
+        """A random span, the sentence that shares most words with the question, and no answer where some have none."""
+        has_none = any(example.target is not None and not example.target for example in self._checked.examples)
+        return {name: answer for name, answer in PLAIN.items() if name != NONE or has_none}
 
     def facts(self) -> Mapping[str, Any]:
         """Questions, articles, what was repaired and what was left out, with why."""

@@ -49,6 +49,8 @@ class Tags(Head):
         logits = self._logits(features)  # [B, W, K]
         truth = torch.full(logits.shape[:2], IGNORED, dtype=torch.long)
         for row, tags in zip(truth, targets, strict=True):
+            if tags is None:
+                raise DataError("a text has no tags; leave it out of the training examples")
             row[: len(tags)] = torch.tensor([self._position(tag) for tag in tags])
         truth = truth.to(logits.device)
         losses = F.cross_entropy(logits.transpose(1, 2), truth, ignore_index=IGNORED, reduction="none")  # [B, W]

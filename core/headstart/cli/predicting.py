@@ -1,0 +1,77 @@
+"""The command `headstart predict`: a finished run on new inputs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headstart.cli.places import check_places
+
+if TYPE_CHECKING:
+    from headstart.example import Example
+    from headstart.head import Prediction
+
+ABSTAIN = "abstain"
+"""Key of a prediction's details: why the model should not be asked, one sentence each."""
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Table to write: .csv, .jsonl or .parquet."
+)
+@click.option("-q", "--question", help="One question in place of FILE, for runs that answer questions.")
+@click.option("-c", "--context", metavar="TEXTFILE", help="The text that the question is about; - = standard input.")
+@click.pass_context
+def predict(  # noqa: PLR0917 - the command's arguments
+    context_: click.Context, run: Path, file: Path | None, output: Path | None, question: str | None, context: str | None
+) -> None:
+    """Predict every example of FILE with RUN: names of classes and probabilities; to stdout as JSON lines without -o.
+
+    Where RUN would rather not answer, the column `abstain` says why.
+    """
+    from headstart.build import make_data
+    from headstart.files import writing
+    from headstart.predictions import write_table
+    from headstart.run import load
+
+    if question is not None or context is not None:
+        _ask(context_, run, question, context, file)
+        return
+    if file is None:
+        raise click.UsageError("name a FILE, or one question with -q and its text with -c")
+    check_places(file, output)
+    opened = load(run)
+    examples = make_data(opened.recipe.data).open(file)
+    predictions = opened.predict_examples(examples)
+    rows = [_row(example, prediction) for example, prediction in zip(examples, predictions, strict=True)]
+    if output is None:
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+    else:
+        with writing(output):
+            write_table(rows, output)
+        click.echo(f"{len(rows)} predictions in {output}")
+    if count := sum(ABSTAIN in row for row in rows):
+        click.echo(f"{count} of {len(rows)} the run would rather not answer; the column '{ABSTAIN}' says why", err=True)
+
+
+def _row(example: Example, prediction: Prediction) -> dict[str, Any]:
+    probabilities = {f"p:{label}": value for label, value in (prediction.probabilities or {}).items()}
+    abstains = {ABSTAIN: "; ".join(found)} if (found := prediction.details.get(ABSTAIN)) else {}
+    return {"id": example.id, "prediction": prediction.value, **probabilities, **abstains}
+
+
+def _ask(context_: click.Context, run: Path, question: str | None, context: str | None, file: Path | None) -> None:
+    """Hand one question over to the command `ask` of the plugin that answers questions."""
+    group = context_.parent.command if context_.parent else None
+    ask = group.get_command(context_, "ask") if isinstance(group, click.Group) else None
+    if file is not None or question is None or context is None:
+        raise click.UsageError("-q and -c go together, without FILE: headstart predict RUN -q QUESTION -c TEXTFILE")
+    if ask is None:
+        raise click.UsageError("-q and -c need the plugin headstart-nlp; install it")
+    context_.invoke(ask, run=run, question=question, context=context, is_json=False)
