@@ -83,3 +83,12 @@ def test_seeds_are_the_same_on_every_machine() -> None:
 def test_augmentation_differs_by_seed_view_and_example_only(other) -> None:
     assert rng(0, 2, "a").random() == rng(0, 2, "a").random()
     assert rng(0, 2, "a").random() != rng(*other).random()
+
+
+def test_a_batch_of_too_many_padded_tokens_is_parted_by_length() -> None:
+    sizes = [10, 200, 11, 90, 12, 9]
+    parts = micro_batches([0, 1, 2, 3, 4, 5], None, sizes, budget=100)
+    assert parts == [[1], [3], [4, 2, 0, 5]]
+    assert all(len(part) * max(sizes[at] for at in part) <= 100 for part in parts if len(part) > 1)
+    assert micro_batches([0, 2, 4], None, sizes, budget=100) == [[0, 2, 4]]  # it fits: left in its order
+    assert micro_batches([0, 1, 2, 3, 4, 5], 2, sizes, budget=100) == [[1], [3], [4, 2], [0, 5]]

@@ -249,8 +249,9 @@ def test_a_run_that_is_stopped_says_one_true_sentence_and_exits_by_its_signal(
         process.kill()
     assert (process.returncode, out) == (code, ""), err
     [folder] = [path for path in runs.iterdir() if not path.name.startswith(".")]
-    last = err.splitlines()[-1]
-    assert last == f"{word}; nothing of this run was kept but its log: {folder / 'events.jsonl'}"
+    said, last = err.splitlines()[-2:]
+    assert said == f"{word}; what was done is kept, and the run can go on; its log: {folder / 'events.jsonl'}"
+    assert last == f"resume  headstart run --resume {folder}"
     assert "Traceback" not in err
     assert err.count(word) == 1
     assert not {"model", "metrics.json", "predictions.parquet"} & {path.name for path in folder.iterdir()}

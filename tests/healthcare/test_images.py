@@ -14,6 +14,7 @@ from PIL import Image
 from headstart.errors import DataError, UsageError
 from headstart.recipe import Part, Recipe
 from headstart_healthcare.data.images import Images
+from headstart_healthcare.reading.pixel_array import PixelArray
 
 SHARED = Path(os.environ.get("HEADSTART_SHARED_DATA", Path(__file__).parents[3] / "shared/data")) / "chest-xray"
 
@@ -103,7 +104,7 @@ def test_a_table_gives_patient_site_and_subgroups_and_no_name_leaves(tmp_path):
     assert first.group == second.group != third.group
     assert data.target.positive == "sick"
     shown = f"{[(e.id, e.group, str(e.input), repr(e.input)) for e in data.examples()]} {json.dumps(data.facts())}"
-    assert "a0" not in shown and "'p0'" not in shown
+    assert "a0.png" not in shown and "'p0'" not in shown
 
 
 def test_a_picture_that_another_site_has_of_the_sick_alone_is_warned_of(tmp_path):
@@ -140,11 +141,11 @@ def test_training_views_differ_are_repeatable_and_never_mirrored(tmp_path):
     for how in ("geometry", "intensity", "both"):
         data = Images(path=str(tmp_path), group="none", augment=how)
         scan = data.read(path)
-        views = [data.augment(scan, np.random.default_rng(seed)) for seed in range(20)]
+        views = [data.augment(scan, np.random.default_rng(seed)).pixels() for seed in range(20)]
         assert all(view.dtype == np.float32 and view.shape == (64, 64) for view in views)
         assert all(view[20:44, :16].mean() > view[20:44, 48:].mean() + 0.2 for view in views)
         assert not np.array_equal(views[0], views[1])
-        assert np.array_equal(views[0], data.augment(scan, np.random.default_rng(0)))
+        assert np.array_equal(views[0], data.augment(scan, np.random.default_rng(0)).pixels())
 
 
 def test_a_view_with_nothing_drawn_is_the_picture_itself():
@@ -188,3 +189,40 @@ def test_the_chest_x_rays_patients_in_both_given_splits_and_copies_are_named():
     given = [leak for leak in found.found if leak.kind == "group" and "test" in leak.splits]
     assert len(given) == 264
     assert find_duplicates(examples).extra >= 30
+
+
+def marked(fit: str, shape: tuple[int, int] = (64, 48)) -> np.ndarray:
+    """What a network of 32 x 32 sees of a black picture whose border is white, [32, 32] in [0, 1]."""
+    from headstart_vision.expectation import Expectation
+
+    pixels = np.zeros(shape, np.uint8)
+    pixels[:3], pixels[-3:], pixels[:, :3], pixels[:, -3:] = 255, 255, 255, 255
+    expects = Expectation(size=32, resize=40, mean=(0.0,), std=(1.0,))
+    return expects.apply([PixelArray(pixels, fit=fit)])[0, 0].numpy()
+
+
+def test_a_scan_is_shown_whole_and_only_centre_cuts_its_border_off(tmp_path):
+    whole, centre, padded = marked("squeeze"), marked("centre"), marked("pad")
+    assert whole[0, 5:-5].mean() > 0.5 and whole[5:-5, 0].mean() > 0.5, "the border is there on all sides"
+    assert centre[0].max() < 0.1, "cut off"
+    assert padded[16, :3].max() < 0.1 and padded[16, 4:6].max() > 0.5, "black beside it, in its proportions"
+    picture(tmp_path / "sick" / "a.png", is_sick=True, seed=0)
+    assert Images(path=str(tmp_path), group="none").read(tmp_path / "sick" / "a.png").fit == "squeeze"
+
+
+def test_how_a_scan_is_shown_is_part_of_what_is_stored(tmp_path):
+    picture(tmp_path / "sick" / "a.png", is_sick=True, seed=0)
+    contents = {Images(path=str(tmp_path), group="none", fit=fit).examples()[0].input.content() for fit in ("squeeze", "pad")}
+    assert len(contents) == 2
+
+
+@pytest.mark.slow  # reads 3,264 pictures
+@pytest.mark.skipif(not (SHARED.parent / "brain-mri").is_dir(), reason="the shared data are not here")
+def test_copies_across_the_given_parts_of_the_brain_slices_are_named():
+    from headstart.audit import audit
+    from headstart.recipe import SplitPlan
+    from headstart.split import make_splits
+
+    data = Images(path=str(SHARED.parent / "brain-mri"), group="none")
+    (split,) = make_splits(data.examples(), SplitPlan(), data.target)
+    assert audit(data.examples(), split).counts()["identical"] >= 213

@@ -190,3 +190,53 @@ def test_who_holds_data_and_key_can_find_the_file_behind_a_pseudonym(tmp_path, m
     ]
     monkeypatch.setenv(VARIABLE, str(tmp_path / "other.key"))
     assert isinstance(CliRunner().invoke(reveal, [str(tmp_path / "r.yaml"), scan_name]).exception, DataError)
+
+
+def test_a_run_whose_output_names_somebody_is_not_given_out_and_what_was_set_aside_stands_in_a_table(tmp_path):
+    """The class is called as a patient is: that name gets into metrics and report whatever anybody does."""
+    from PIL import Image
+
+    from headstart.recipe import Part, Recipe
+
+    rng = np.random.default_rng(0)
+    lines = ["path,label,patient"]
+    for number in range(40):
+        Image.fromarray(rng.integers(0, 200, (32, 32), dtype=np.uint8)).save(tmp_path / f"picture-of-{number}.png")
+        lines.append(
+            f"picture-of-{number}.png,{('jane-doe', 'well')[number % 2]},{'jane-doe' if number == 0 else f'p{number}'}"
+        )
+    (tmp_path / "picture-of-7.png").write_bytes(b"")
+    (tmp_path / "cases.csv").write_text("\n".join(lines), encoding="utf-8")
+    data = Part("healthcare/images", {"path": str(tmp_path / "cases.csv"), "group": "patient", "max_bad": 0.1})
+    recipe = Recipe(
+        data, Part("vision/efficientnet-lite0", {"size": 32}), strategy=Part("probe", {"epochs": 1}), baselines="none"
+    )
+    with pytest.raises(DataError, match=r"names of patients or files stand in .*metrics\.json.*do not pass this folder on"):
+        recipe.run(tmp_path / "runs")
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert not (folder / "report.html").exists() and not (folder / "figures").exists()
+    assert "metrics.json" in json.loads((folder / "privacy.json").read_text())["found in"]
+    rows = (folder / "quarantine.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 2 and rows[1].startswith("scan-") and ",empty," in rows[1]
+    assert "picture-of" not in rows[1]
+
+
+def test_check_writes_what_it_sets_aside_where_it_is_asked_to(tmp_path):
+    from click.testing import CliRunner
+    from PIL import Image
+
+    from headstart.cli.main import cli
+
+    for number in range(12):
+        place = tmp_path / "data" / ("sick", "well")[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 200, (32, 32), dtype=np.uint8)).save(place / f"{number}.png")
+    (tmp_path / "data/sick/0.png").write_bytes(b"no picture")
+    options = f"use: healthcare/images\n  path: {tmp_path / 'data'}\n  group: none\n  max_bad: 0.5"
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"data:\n  {options}\nbackbone: {{use: vision/efficientnet-lite0, size: 32}}\n", encoding="utf-8")
+    done = CliRunner().invoke(cli, ["check", str(recipe), "--quarantine", str(tmp_path / "aside.csv")])
+    assert done.exit_code == 0, done.output
+    rows = (tmp_path / "aside.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "file,reason" and len(rows) == 2
+    assert rows[1].startswith("scan-") and rows[1].endswith(("not-image", "broken"))

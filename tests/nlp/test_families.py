@@ -55,6 +55,11 @@ EXPECTED: dict[str, Mapping[str, tuple[str, ...]]] = {
         "layer.1": ("encoder.block.1",),
         "final": ("encoder.final_layer_norm",),
     },
+    "bart": {
+        "embeddings": ("embed_tokens", "embed_positions", "layernorm_embedding"),
+        "layer.0": ("layers.0",),
+        "layer.1": ("layers.1",),
+    },
 }
 SIDE_PATHS = {
     "mpnet": {"encoder.relative_attention_bias.weight"},

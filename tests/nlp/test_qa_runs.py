@@ -162,3 +162,14 @@ def test_other_strategies_run_on_texts_of_several_windows_and_replay(tmp_path, s
     assert stored or strategy == "lora"
     again = load(run.folder).evaluate(test)
     assert again["test"]["f1"]["value"] == pytest.approx(run.metrics["test"]["f1"]["value"])
+
+
+def test_the_verdict_holds_plain_ways_against_the_run(answered):
+    baselines = answered.metrics["baselines"]
+    assert set(baselines) == {"random span", "sentence with most shared words", "always no answer"}
+    plain = answered.metrics["evaluations"]["nlp/squad"]["test"]["plain"]
+    for name, scores in baselines.items():
+        assert scores["f1"]["value"] == pytest.approx(plain[name]["scores"]["f1"])
+        assert answered.metrics["differences"][name]["f1"]["low"] > 0
+    page = (answered.folder / "report.html").read_text()
+    assert "there is no baseline to hold it against" not in page

@@ -178,8 +178,8 @@ def test_an_architecture_that_transformers_does_not_have_is_refused(bert: Path) 
 
 
 def test_an_architecture_without_a_text_encoder_is_refused(bert: Path) -> None:
-    edit_config(bert, model_type="bart")
-    with pytest.raises(WeightsError, match="'bart' transformers has no encoder that stands alone"):
+    edit_config(bert, model_type="whisper")
+    with pytest.raises(WeightsError, match="'whisper' transformers has no encoder that stands alone"):
         Encoder(weights=str(bert))
 
 

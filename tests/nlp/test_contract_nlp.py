@@ -1,0 +1,10 @@
+"""Every part of headstart-nlp keeps the contract of `headstart.testing`."""
+
+from __future__ import annotations
+
+from headstart.testing import all_cases, expect, parametrize_with_checks
+
+
+@parametrize_with_checks(all_cases("nlp"))
+def test_the_contract_is_kept(case, check):
+    expect(case, check)
