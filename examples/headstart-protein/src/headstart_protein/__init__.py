@@ -1,0 +1,1 @@
+"""headstart-protein: proteins for headstart, built on its public interface alone."""
