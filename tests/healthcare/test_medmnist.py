@@ -143,8 +143,11 @@ def run_on(tmp_path: Path, path: Path) -> dict[str, Any]:
 def test_a_planted_signal_is_found_and_permuted_labels_are_not(tmp_path):
     path = file_of(tmp_path / "a.npz")
     assert run_on(tmp_path, path)["auroc"]["value"] >= 0.95
-    arrays = dict(np.load(path))
-    for part in COUNTS:
-        arrays[f"{part}_labels"] = np.random.default_rng(3).permutation(arrays[f"{part}_labels"])
-    np.savez_compressed(tmp_path / "b.npz", **arrays)
-    assert 0.4 <= run_on(tmp_path, tmp_path / "b.npz")["auroc"]["value"] <= 0.6, "120 test pictures: 0.5 +- 0.1"
+    aurocs = []  # one draw of 120 test pictures is off by 0.1 in one case of twenty, the mean of three in one of a thousand
+    for seed in range(3):
+        arrays, rng = dict(np.load(path)), np.random.default_rng(seed)
+        for part in COUNTS:
+            arrays[f"{part}_labels"] = rng.permutation(arrays[f"{part}_labels"])
+        np.savez_compressed(tmp_path / f"{seed}.npz", **arrays)
+        aurocs.append(run_on(tmp_path, tmp_path / f"{seed}.npz")["auroc"]["value"])
+    assert 0.4 <= np.mean(aurocs) <= 0.6, aurocs
