@@ -15,7 +15,7 @@ from headstart.errors import HeadstartError
 from headstart.feeds import Feeds
 from headstart.freezing import train_only
 from headstart.ledger import Ledger
-from headstart.loop import Training, make_optimizer
+from headstart.loop import Training
 from headstart.model import HEAD
 from headstart.order import batch_count
 from headstart.outlook import Ahead, look_ahead
@@ -23,6 +23,7 @@ from headstart.passage import Passage
 from headstart.phases import Phase
 from headstart.resume_folder import Saved
 from headstart.schedule import factors, lengths
+from headstart.step import make_optimizer
 
 NOW, OVERALL = "now", "overall"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from headstart.checkpoint import save_model
 from headstart.data import Data
@@ -64,9 +65,11 @@ def carry_out(job: Job, folder: Path, tell: Tell, kept: ResumeFolder | None, *, 
     job.introduce(folder, tell)
 
     outcomes: list[Outcome] = []
+    transfer: Mapping[str, Any] = {}  # of the last round that had a test part
     for fold, parts in job.shared.rounds():
         result, model = carry_out_round(job, fold, parts, tell, kept)
         outcomes += result.outcomes
+        transfer = result.transfer or transfer
 
     for message in job.evaluations.warnings():
         tell("warning", message=message)
@@ -77,7 +80,7 @@ def carry_out(job: Job, folder: Path, tell: Tell, kept: ResumeFolder | None, *, 
     reach("saved")
     write_predictions(outcomes, folder / "predictions.parquet", excerpt=built.data.excerpt)
     write_json(folder / "ledger.json", result.ledger)
-    further = {"head": dict(model.head.facts()), "evaluations": job.evaluations.measured, "transfer": result.transfer}
+    further = {"head": dict(model.head.facts()), "evaluations": job.evaluations.measured, "transfer": transfer}
     reach("metrics")
     write_json(folder / "metrics.json", {**found.as_json(), **further})
     run = Run(folder)

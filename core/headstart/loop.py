@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from headstart.device import Compute
-from headstart.errors import TrainingError
 from headstart.events import Tell
-from headstart.example import Example
 from headstart.faults import reach
 from headstart.feed import Feed, pass_batches
-from headstart.freezing import is_backbone_frozen, set_modes, trains_batchnorm
+from headstart.freezing import set_modes
 from headstart.head import Prediction
 from headstart.ledger import Chosen
-from headstart.mixing import losses_of
 from headstart.model import HEAD, Model
-from headstart.order import micro_batches, seed_of, training_batches
+from headstart.order import seed_of, training_batches
 from headstart.passage import Passage
 from headstart.phases import Group
 from headstart.recipe import TrainPlan
+from headstart.room import Room
 from headstart.scores import LOWER_IS_BETTER
+from headstart.step import finite, parts_of, set_rates, take_step
 from headstart.stopping import Stop
 from headstart.strategy import Strategy
 
@@ -41,6 +38,7 @@ class Training:
     compute: Compute
     tell: Tell
     stop: Stop = field(default_factory=Stop)
+    room: Room = field(default_factory=Room)
 
 
 def run_phase(
@@ -136,7 +134,7 @@ def validate(training: Training, feed: Feed | None) -> dict[str, float]:
             features, targets = feed.batch(indices), [feed.examples[index].target for index in indices]
             if model.head.by_gradient:
                 loss = torch.stack(list(model.head.loss(features, targets).values())).sum()
-                total += _finite(loss, "on validation", [feed.examples[index] for index in indices]) * len(indices)
+                total += finite(loss, "on validation", [feed.examples[index] for index in indices]) * len(indices)
             answers.update(zip(indices, model.head.predict(features), strict=True))
     scores = model.head.score([answers[index] for index in range(len(answers))], [example.target for example in feed.examples])
     return {"loss": total / len(feed.examples), **scores} if model.head.by_gradient else scores
@@ -152,76 +150,6 @@ def predict(model: Model, feed: Feed) -> list[Prediction]:
         for indices in batches:
             answers.update(zip(indices, model.head.predict(feed.batch(indices)), strict=True))
     return [answers[index] for index in range(len(feed.examples))]
-
-
-def make_optimizer(groups: Sequence[Group], chosen: Chosen, compute: Compute) -> torch.optim.AdamW:
-    """AdamW over the chosen parameters only; tensors of one dimension (biases, norms) are not decayed."""
-    entries = []
-    for group, weights in zip(groups, chosen, strict=True):
-        for decays in (True, False):
-            part = [weight for weight in weights.values() if (weight.ndim > 1) == decays]
-            if part:
-                decay = group.weight_decay if decays else 0.0
-                entries.append({"params": part, "lr": group.lr, "peak": group.lr, "weight_decay": decay})
-    entries = entries or [{"params": []}]  # of a head that learns in one go: torch refuses no groups at all
-    return torch.optim.AdamW(entries, fused=compute.device.type in ("cpu", "cuda"))
-
-
-def take_step(training: Training, optimizer: torch.optim.Optimizer, feed: Feed, indices: list[int], epoch: int) -> float:
-    """One optimiser step on a batch, in micro-batches; the loss before it, the mean over the batch.
-
-    Raises:
-        TrainingError: The loss is not finite.
-    """
-    optimizer.zero_grad(set_to_none=True)
-    total = 0.0
-    for part in parts_of(training, feed, indices):
-        reach("forward")
-        loss = _loss(training, feed, part, epoch) * (len(part) / len(indices))
-        reach("backward")
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        total += float(loss.detach())
-    if training.plan.clip:
-        torch.nn.utils.clip_grad_norm_(
-            [weight for group in optimizer.param_groups for weight in group["params"]], training.plan.clip
-        )
-    reach("step")
-    optimizer.step()
-    reach("stepped")
-    return total
-
-
-def parts_of(training: Training, feed: Feed, indices: Sequence[int]) -> list[list[int]]:
-    """The micro-batches of a batch: as many examples as the plan says, as many tokens as the device should hold for backward.
-
-    A BatchNorm would take its statistics over each part, so there only the plan decides.
-    """
-    model = training.model
-    is_bounded = not is_backbone_frozen(model) and len(set(feed.sizes)) > 1 and not trains_batchnorm(model)
-    return micro_batches(indices, training.plan.micro_batch, feed.sizes, training.compute.train_tokens if is_bounded else None)
-
-
-def _loss(training: Training, feed: Feed, indices: list[int], epoch: int) -> Tensor:
-    examples = [feed.examples[index] for index in indices]
-    features = feed.batch(indices, epoch=epoch)
-    losses = losses_of(training.model.head, features, [example.target for example in examples], feed)
-    loss = torch.stack(list(losses.values())).sum() + training.strategy.penalty(training.model)
-    _finite(loss, f"at epoch {epoch}", examples)
-    return loss
-
-
-def _finite(loss: Tensor, where: str, examples: Sequence[Example]) -> float:
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        ids = ", ".join(example.id for example in examples)
-        raise TrainingError(f"the loss is {value} {where}, in the batch of examples {ids}; try a smaller lr")
-    return value
-
-
-def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group its peak rate times a factor."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * rate
 
 
 def _selecting(figures: dict[str, float], *, otherwise: int) -> float:

@@ -17,12 +17,13 @@ from headstart.errors import TrainingError, UsageError
 from headstart.example import Example
 from headstart.feeds import Feeds
 from headstart.freezing import train_only
-from headstart.loop import Training, make_optimizer, set_rates, take_step
+from headstart.loop import Training
 from headstart.order import batch_count, seed_of, training_batches
 from headstart.outlook import look_ahead
 from headstart.phases import Phase
 from headstart.recipe import Recipe
 from headstart.share import share_out
+from headstart.step import make_optimizer, set_rates, take_step
 from headstart.training import check_batches
 
 SMOOTHING = 0.98  # of the loss per step, as fastai's recorder does

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from headstart.build import Built, make_model, prepare_model
+from headstart.collapse import collapsed
 from headstart.data import Data
 from headstart.device import Compute
 from headstart.evaluating import Evaluating
@@ -110,6 +111,8 @@ def train_round(
     settles = evaluations is not None and bool(evaluations.parts)
     asked = [split for split in ("val", "test") if parts[split] and (fold == FINAL or split == "test" or settles)]
     outcomes = [Outcome("run", split, parts[split], onlooker.answers(split), fold) for split in asked]
+    for warning in filter(None, map(collapsed, outcomes)):
+        training.tell("warning", message=warning)
     n = {name: len(part) for name, part in parts.items()}
     channels_first(training.model.backbone.network)
     floor = feeds.floor(ledger.entries)

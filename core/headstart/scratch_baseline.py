@@ -24,7 +24,7 @@ from headstart.example import Example
 from headstart.feed import Feed
 from headstart.feeds import Feeds
 from headstart.freezing import set_modes, train_only
-from headstart.loop import Training, make_optimizer, predict, set_rates, take_step, validate
+from headstart.loop import Training, predict, validate
 from headstart.measuring import measured, usual_example
 from headstart.model import Model
 from headstart.order import seed_of, training_batches
@@ -33,6 +33,7 @@ from headstart.phases import Phase
 from headstart.recipe import Part, Recipe
 from headstart.schedule import factor
 from headstart.scores import LOWER_IS_BETTER
+from headstart.step import make_optimizer, set_rates, take_step
 from headstart.strategy import Strategy
 from headstart.training import check_batches
 from headstart.work import PhaseWork, mean_batch, training_work

@@ -14,10 +14,11 @@ from headstart.device import Compute
 from headstart.errors import FreezingError, TrainingError, UsageError
 from headstart.example import Example
 from headstart.ledger import Ledger
-from headstart.loop import Training, make_optimizer
+from headstart.loop import Training
 from headstart.model import Model
 from headstart.phases import Group, Phase
 from headstart.recipe import TrainPlan
+from headstart.step import make_optimizer
 from headstart.strategy import Strategy
 from headstart.training import Feeds, train
 

@@ -13,9 +13,10 @@ from headstart.builtin.strategies import Full
 from headstart.device import Compute
 from headstart.example import Example, Target
 from headstart.feed import LiveFeed
-from headstart.loop import Training, make_optimizer, parts_of, take_step
+from headstart.loop import Training
 from headstart.model import Model
 from headstart.recipe import TrainPlan
+from headstart.step import make_optimizer, parts_of, take_step
 from headstart_nlp.encoder import Encoder
 
 LABELS = Target("class", ("a", "b"))

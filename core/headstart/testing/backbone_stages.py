@@ -10,12 +10,12 @@ from headstart.errors import FreezingError, HeadstartError
 from headstart.features import unbatch
 from headstart.freezing import set_modes, train_only
 from headstart.ledger import Ledger
-from headstart.loop import make_optimizer
 from headstart.model import HEAD, Model
 from headstart.phases import Group, Phase
 from headstart.prefix import watching
 from headstart.prefix_feed import prove
 from headstart.stages import StageError, owners
+from headstart.step import make_optimizer
 from headstart.testing.bench import CPU, built, copied_backbone, live_model, read_ports, seed_for
 from headstart.testing.cases import BackboneCase
 from headstart.testing.verdict import ContractError, NotApplicableError, demand

@@ -37,7 +37,7 @@ def cases() -> list[Case]:
         DataCase(use="healthcare/volumes", options=volumes, source=one_volume),
         DataCase(use="healthcare/images", options=images, source=one_picture),
         DataCase(use="healthcare/dicom", options=dicom, source=one_dicom),
-        DataCase(use="healthcare/planes", options=planes, source=one_picture),
+        DataCase(use="healthcare/planes", options=planes, source=lambda _folder: one_slice()),
         DataCase(use="healthcare/medmnist", options=lambda folder: medmnist(folder, "pneumoniamnist", (28, 28))),
         DataCase(use="healthcare/medmnist-3d", options=lambda folder: medmnist(folder, "nodulemnist3d", (28, 28, 28))),
     ]
@@ -78,6 +78,11 @@ def images(folder: Path) -> dict[str, Any]:
 def one_picture(folder: Path) -> str:
     """A new picture."""
     return str(_picture(folder / "new.png", 99))
+
+
+def one_slice() -> Any:
+    """A slice in memory, as those that are cut out of volumes."""
+    return np.random.default_rng(99).integers(0, 256, (32, 32)).astype(np.uint8)
 
 
 def dicom(folder: Path) -> dict[str, Any]:

@@ -30,6 +30,12 @@ def cases() -> list[Case]:
             features=words,
             ports={"tokens": 8, "mask": 1},
         ),
+        HeadCase(
+            use="nlp/named",
+            known={
+                "can_be_built": "It reads the labels' names with a text encoder, which the kit's stand-in for a network is not."
+            },
+        ),
         DataCase(use="nlp/conll", options=conll, source=lambda _folder: "Ada wrote it"),
         DataCase(use="nlp/pairs", options=pairs, source=lambda _folder: ("one", "two")),
         DataCase(use="nlp/squad", options=squad, source=lambda _folder: ("Who wrote it?", "Ada wrote it.")),
