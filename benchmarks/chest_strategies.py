@@ -11,18 +11,17 @@ runs are kept in FOLDER/results.json and not run again; the table is printed aft
 from __future__ import annotations
 
 import argparse
-import json
-import resource
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from contest import DATA
+from side_by_side import cost, ends, fill
 
 from headstart import Recipe
-from headstart.fit import fit
 from headstart.recipe import Part
 from headstart.run import Run
 
@@ -49,16 +48,12 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=STRATEGIES)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    file = given.out / "results.json"
-    rows: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    for name in given.only or STRATEGIES:
-        for augment in ("none", "both"):
-            key = f"{name} {augment} {given.size} {given.train}"
-            if key not in rows:
-                rows[key] = measured(recipe_of(name, augment, size=given.size, train=given.train), given.out)
-                file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-                print(table(rows), flush=True)
-    print(table(rows))
+    wanted = [
+        (f"{name} {augment} {given.size} {given.train}", partial(recipe_of, name, augment, size=given.size, train=given.train))
+        for name in given.only or STRATEGIES
+        for augment in ("none", "both")
+    ]
+    fill(given.out, wanted, row_of, table)
 
 
 def recipe_of(name: str, augment: str, *, size: int, train: int) -> Recipe:
@@ -72,13 +67,9 @@ def recipe_of(name: str, augment: str, *, size: int, train: int) -> Recipe:
     )
 
 
-def measured(recipe: Recipe, out: Path) -> dict[str, Any]:
-    """One run: what the clinical evaluation found on validation and test, and what it cost."""
-    before = _cpu_seconds()
-    run = fit(recipe, out, report=False)
-    seconds = _cpu_seconds() - before
-    floor = json.loads((run.folder / "ledger.json").read_text(encoding="utf-8"))["floor"]
-    return {"val": _figures(run, "val"), "test": _figures(run, "test"), "seconds": seconds, "floor": floor and floor["times"]}
+def row_of(run: Run) -> dict[str, Any]:
+    """What the clinical evaluation found on validation and test."""
+    return {"val": _figures(run, "val"), "test": _figures(run, "test")}
 
 
 def table(rows: Mapping[str, Any]) -> str:
@@ -90,10 +81,9 @@ def table(rows: Mapping[str, Any]) -> str:
     for key, row in rows.items():
         name, augment, size, train = key.split()
         val, test = row["val"], row["test"]
-        areas = f"{_ends(val['auroc'])}{' (best)' if key == best else ''} | {_ends(test['auroc'])}"
-        shares = f"{_ends(test['sensitivity'])} | {_ends(test['specificity'])}"
-        cost = f"{row['seconds']:.0f} | {row['floor']:.2f}" if row["floor"] else f"{row['seconds']:.0f} |"
-        lines.append(f"| {name} | {augment} | {size} | {train} | {areas} | {shares} | {cost} |")
+        areas = f"{ends(val['auroc'])}{' (best)' if key == best else ''} | {ends(test['auroc'])}"
+        shares = f"{ends(test['sensitivity'])} | {ends(test['specificity'])}"
+        lines.append(f"| {name} | {augment} | {size} | {train} | {areas} | {shares} | {cost(row)} |")
     return "\n".join(lines)
 
 
@@ -101,15 +91,6 @@ def _figures(run: Run, split: str) -> dict[str, Any]:
     found = run.metrics["evaluations"]["healthcare/clinical"][split]["questions"][POSITIVE]
     at = found["at_threshold"]
     return {"auroc": found["auroc"], "sensitivity": at["sensitivity"], "specificity": at["specificity"]}
-
-
-def _ends(interval: Mapping[str, float] | None) -> str:
-    return "n/a" if interval is None else f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
-
-
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

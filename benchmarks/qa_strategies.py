@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from contest import DATA
+from side_by_side import cost, ends, fill
 
 from headstart import Recipe
-from headstart.fit import fit
 from headstart.recipe import Part, SplitPlan, TrainPlan
 from headstart.run import Run
 
@@ -49,16 +49,9 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=STRATEGIES)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    given.out.mkdir(parents=True, exist_ok=True)
-    file = given.out / "results.json"
-    rows: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    for name in given.only or STRATEGIES:
-        key = f"{name} | {given.train}"
-        if key not in rows:
-            rows[key] = measured(recipe_of(name, given.train, given.out), given.out)
-            file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-            print(table(rows), flush=True)
-    print(table(rows))
+    names = given.only or STRATEGIES
+    wanted = [(f"{name} | {given.train}", partial(recipe_of, name, given.train, given.out)) for name in names]
+    fill(given.out, wanted, row_of, table)
 
 
 def recipe_of(name: str, train: int, out: Path) -> Recipe:
@@ -91,23 +84,11 @@ def unseen_articles(out: Path) -> Path:
     return path
 
 
-def measured(recipe: Recipe, out: Path) -> dict[str, Any]:
-    """One run: its figures on the test, what the plain ways get there, and what it cost."""
-    before = _cpu_seconds()
-    run = fit(recipe, out / "runs", report=False)
-    seconds = _cpu_seconds() - before
-    floor = json.loads((run.folder / "ledger.json").read_text(encoding="utf-8"))["floor"]
+def row_of(run: Run) -> dict[str, Any]:
+    """The figures of one run on the test, and what the plain ways get there."""
     test = run.metrics["evaluations"]["nlp/squad"]["test"]
     names = ("rules", "n", "no_answer", "threshold", "scores", "plain", "kinds")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {
-        **{name: test[name] for name in names},
-        "seconds": seconds,
-        "floor": floor and floor["times"],
-        "peak": peak,  # of this process so far, in GiB
-        "trainable": _trainable(run),
-        "val": run.metrics["val"],
-    }
+    return {**{name: test[name] for name in names}, "val": run.metrics["val"]}
 
 
 def table(rows: Mapping[str, Any]) -> str:
@@ -127,28 +108,10 @@ def table(rows: Mapping[str, Any]) -> str:
                     f"{found['scores']['exact_match']:.3f} | | | |"
                 )
             seen.add(test)
-        gap = _ends(row["plain"][SENTENCE]["run_minus_it"].get("f1"), sign="+")
-        figures = f"{_ends(row['scores']['f1'])} | {_ends(row['scores']['exact_match'])} | {gap}"
-        floor = f"{row['floor']:.2f}" if row["floor"] else ""
-        lines.append(f"| {name} | {train} | {figures} | {row['seconds']:.0f} | {floor} |")
+        gap = ends(row["plain"][SENTENCE]["run_minus_it"].get("f1"), sign="+")
+        figures = f"{ends(row['scores']['f1'])} | {ends(row['scores']['exact_match'])} | {gap}"
+        lines.append(f"| {name} | {train} | {figures} | {cost(row)} |")
     return "\n".join(lines)
-
-
-def _trainable(run: Run) -> int:
-    """The most parameters that trained in one phase."""
-    lines = (run.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
-    return max((int(event["trainable"]) for event in map(json.loads, lines) if "trainable" in event), default=0)
-
-
-def _ends(interval: Mapping[str, float] | None, sign: str = "") -> str:
-    if interval is None:
-        return "n/a"
-    return f"{interval['value']:{sign}.3f} [{interval['low']:{sign}.3f}, {interval['high']:{sign}.3f}]"
-
-
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

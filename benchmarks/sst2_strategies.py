@@ -10,18 +10,17 @@ the table is printed after each.
 from __future__ import annotations
 
 import argparse
-import json
-import resource
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from contest import DATA
+from side_by_side import cost, ends, fill
 
 from headstart import Recipe
-from headstart.fit import fit
 from headstart.recipe import Part
 from headstart.run import Run
 
@@ -44,16 +43,8 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=STRATEGIES)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    given.out.mkdir(parents=True, exist_ok=True)
-    file = given.out / "results.json"
-    rows: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    for name in given.only or STRATEGIES:
-        key = f"{name} | {given.train}"
-        if key not in rows:
-            rows[key] = measured(recipe_of(name, given.train), given.out / "runs")
-            file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-            print(table(rows), flush=True)
-    print(table(rows))
+    wanted = [(f"{name} | {given.train}", partial(recipe_of, name, given.train)) for name in given.only or STRATEGIES]
+    fill(given.out, wanted, row_of, table)
 
 
 def recipe_of(name: str, train: int) -> Recipe:
@@ -66,19 +57,9 @@ def recipe_of(name: str, train: int) -> Recipe:
     )
 
 
-def measured(recipe: Recipe, out: Path) -> dict[str, Any]:
-    """One run: accuracy and area under the curve with intervals, the share that trained, and what it cost."""
-    before = _cpu_seconds()
-    run = fit(recipe, out, report=False)
-    seconds = _cpu_seconds() - before
-    floor = json.loads((run.folder / "ledger.json").read_text(encoding="utf-8"))["floor"]
-    return {
-        "test": run.metrics["test"],
-        "val": run.metrics["val"],
-        "share": _share(run),
-        "seconds": seconds,
-        "floor": floor and floor["times"],
-    }
+def row_of(run: Run) -> dict[str, Any]:
+    """The scores of one run with their intervals."""
+    return {"test": run.metrics["test"], "val": run.metrics["val"]}
 
 
 def table(rows: Mapping[str, Any]) -> str:
@@ -89,26 +70,9 @@ def table(rows: Mapping[str, Any]) -> str:
     ]
     for key, row in rows.items():
         name, train = key.split(" | ")
-        scores = f"{_ends(row['test']['accuracy'])} | {_ends(row['test'].get('auroc'))}"
-        floor = f"{row['floor']:.2f}" if row["floor"] else ""
-        lines.append(f"| {name} | {train} | {scores} | {row['share']:.2%} | {row['seconds']:.0f} | {floor} |")
+        scores = f"{ends(row['test']['accuracy'])} | {ends(row['test'].get('auroc'))}"
+        lines.append(f"| {name} | {train} | {scores} | {row['share']:.2%} | {cost(row)} |")
     return "\n".join(lines)
-
-
-def _share(run: Run) -> float:
-    """Of all weights, the most that trained in one phase."""
-    lines = (run.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
-    most = max((int(event["trainable"]) for event in map(json.loads, lines) if "trainable" in event), default=0)
-    return most / sum(weight.numel() for weight in run.model.weights().values())
-
-
-def _ends(interval: Mapping[str, float] | None) -> str:
-    return "n/a" if interval is None else f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
-
-
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":
