@@ -10,6 +10,7 @@ from typing import Any
 from headstart.errors import DataError, UsageError
 from headstart.example import Target
 from headstart.intervals import Interval, paired_difference
+from headstart.own_scores import fitting_score
 from headstart.predictions import SavedOutcome
 from headstart.run_files import RunFiles, open_run
 from headstart.scores import LOWER_IS_BETTER, HeadScore, scores_for
@@ -127,9 +128,10 @@ def compare(first: Path, second: Path) -> Comparison:
         DataError: There are no saved predictions, no shared examples, or a shared example has another truth.
     """
     runs = open_run(first), open_run(second)
-    score = _common_score(*runs)
+    generic = _common_score(*runs)
     a, b = (_test_outcome(run) for run in runs)
     ours, theirs = _shared(a, b, runs)
+    score = fitting_score(runs, generic, ours)
     values = [score(list(outcome.predictions), outcome.targets, None) for outcome in (ours, theirs)]
     reported = _reported(runs)
     differences = paired_difference(score, ours, theirs)
@@ -181,7 +183,8 @@ def _shown(value: Any) -> str:
     return "(absent)" if value is None else str(value)
 
 
-def _common_score(first: RunFiles, second: RunFiles) -> HeadScore:
+def _common_score(first: RunFiles, second: RunFiles) -> HeadScore | None:
+    """The scores of the kind of target; None = only a head knows them."""
     targets = [run.metrics.get("target", {}) for run in (first, second)]
     kinds = [target.get("kind") for target in targets]
     labels = [sorted(target.get("labels") or ()) for target in targets]
@@ -190,10 +193,7 @@ def _common_score(first: RunFiles, second: RunFiles) -> HeadScore:
             f"the runs predict different things: {kinds[0]} {labels[0]} in '{first.folder.name}', "
             f"{kinds[1]} {labels[1]} in '{second.folder.name}'"
         )
-    score = scores_for(str(kinds[0]), targets[0].get("labels") or (), targets[0].get("positive"))
-    if score is None:
-        raise UsageError(f"there are no scores to compare for targets of kind '{kinds[0]}'")
-    return score
+    return scores_for(str(kinds[0]), targets[0].get("labels") or (), targets[0].get("positive"))
 
 
 def _by_evaluations(runs: tuple[RunFiles, RunFiles], ours: SavedOutcome, theirs: SavedOutcome) -> dict[str, Mapping[str, Any]]:

@@ -56,6 +56,10 @@ class Evaluating:
         """What all of them tell of an input."""
         return {name: value for part in self.parts.values() for name, value in part.traits(input).items()}
 
+    def views(self, input: Any) -> list[Any]:
+        """The changed versions of an input that all of them ask for."""
+        return [view for part in self.parts.values() for view in part.views(input)]
+
     def look(self, features: Mapping[str, tuple[np.ndarray, Sequence[Example]]]) -> None:
         """Hear of the untouched backbone's features."""
         for name, part in self.parts.items():

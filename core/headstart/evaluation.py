@@ -40,6 +40,13 @@ class Evaluation(ABC):
         """What an input is like before any network sees it, for each prediction's details; the default tells nothing."""
         return {}
 
+    def views(self, input: Any) -> Sequence[Any]:
+        """Slightly changed versions of an input, as many of each; the default has none, and then nothing is computed.
+
+        How far the answers to them lie apart comes back as `spread` among the prediction's details (`headstart.spread`).
+        """
+        return ()
+
     def look(self, features: Mapping[str, tuple[np.ndarray, Sequence[Example]]], target: Target) -> Mapping[str, Any]:
         """What the untouched backbone's features [N, C] of some examples of each split say, as plain JSON.
 

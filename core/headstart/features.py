@@ -39,4 +39,4 @@ def join(tensors: Sequence[Tensor]) -> Tensor:
     return pad_sequence(list(tensors), batch_first=True)
 
 
-RAGGED_PORTS = ("tokens", "mask", "offsets", "segment", "windows")
+RAGGED_PORTS = ("tokens", "mask", "offsets", "segment", "windows", "wanted")

@@ -47,6 +47,8 @@ class Head(nn.Module, ABC):
         kinds: Kinds of target that it can learn: ("class",), ("number",), ...
         needs: Ports that it reads; the only ones that are stored for it.
         by_gradient: True = trained by `loss`; False = `fit` learns in one go on the features of a frozen backbone.
+        adds_up: True = `loss` is a mean over examples, so that the parts of a batch add up to it; False = it compares examples
+            with each other, and a batch is not divided among processes.
 
     Attributes:
         training_ports: Further ports that `loss` reads, only where they lead to something that trains; never stored.
@@ -55,6 +57,7 @@ class Head(nn.Module, ABC):
     kinds: ClassVar[tuple[str, ...]]
     needs: ClassVar[tuple[str, ...]] = ("pooled",)
     by_gradient: ClassVar[bool] = True
+    adds_up: ClassVar[bool] = True
     training_ports: tuple[str, ...] = ()
 
     def __init__(self, ports: Mapping[str, int], target: Target) -> None:

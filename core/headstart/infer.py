@@ -19,6 +19,7 @@ from headstart.intervals import score_intervals
 from headstart.looking import predictions_with
 from headstart.loop import predict
 from headstart.outcome import Outcome
+from headstart.spread import Asking, with_spread
 
 if TYPE_CHECKING:
     from headstart.run import Run
@@ -42,10 +43,12 @@ def head_predictions(run: Run, examples: Sequence[Example], evaluations: Evaluat
     compute = choose(run.recipe.train)
     model = run.model.to(compute.device)
     train_only(model, ())
-    feed = LiveFeed(model, make_data(run.recipe.data), examples, compute, exact=run.recipe.train.exact)
+    data, exact = make_data(run.recipe.data), run.recipe.train.exact
+    feed = LiveFeed(model, data, examples, compute, exact=exact)
     if not evaluations.looks:
         return predict(model, feed)
-    return predictions_with(model, feed, evaluations.familiar, evaluations.traits)
+    found = predictions_with(model, feed, evaluations.familiar, evaluations.traits)
+    return with_spread(found, examples, evaluations.views, Asking(model, data, compute, exact))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from headstart.freezing import train_only
 from headstart.head import Prediction
 from headstart.loop import Training
 from headstart.model import HEAD, Model
+from headstart.spread import Asking, with_spread
 from headstart.training import answers
 
 MOST_LOOKED = {"train": 600, "val": 300, "test": 300}
@@ -70,7 +71,13 @@ class Onlooker:
             return answers(self.training, self.feeds, split)
         with self.feeds.tally.timing():
             feed = self.feeds.get(split)
-            return predictions_with(self.training.model, feed, self.evaluations.familiar, self.evaluations.traits)
+            found = predictions_with(self.training.model, feed, self.evaluations.familiar, self.evaluations.traits)
+            return with_spread(found, feed.examples, self.evaluations.views, self._asking) if self.is_final else found
+
+    @property
+    def _asking(self) -> Asking:
+        training = self.training
+        return Asking(training.model, self.feeds.data, training.compute, training.plan.exact, self.feeds.tally)
 
     def _look(self, *, is_frozen: bool) -> None:
         if self.evaluations is not None and self.feeds.splits["val"] and self.feeds.splits["test"]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from headstart.ranking import Ranking
 
-LOWER_IS_BETTER = frozenset({"mae", "rmse", "log_loss", "brier", "ece", "hamming_loss", "loss"})
+LOWER_IS_BETTER = frozenset({"mae", "rmse", "log_loss", "brier", "ece", "hamming_loss", "loss", "perplexity"})
 BINS = 15  # of the expected calibration error: equal widths, confidence of the top label; Guo et al. 2017, section 3
 
 Scorer = Callable[[np.ndarray], dict[str, float]]

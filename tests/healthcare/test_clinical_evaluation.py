@@ -90,6 +90,29 @@ def test_small_subgroups_are_hidden_and_large_ones_measured() -> None:
     assert small["F"]["hidden"] and "auroc" not in small["F"] and not any(ch in small["F"]["n"] for ch in "789")
 
 
+def test_how_much_more_is_missed_in_one_subgroup_than_in_another_is_told_with_its_interval() -> None:
+    """Women of whom each third sick one was made to look well: a third more of them is missed."""
+    rng = np.random.default_rng(5)
+    examples, predictions = [], []
+    for i in range(600):
+        is_sick, sex = bool(rng.random() < 0.5), "FM"[i % 2]
+        seems_sick = is_sick and not (sex == "F" and rng.random() < 1 / 3)
+        examples.append(Example(str(i), None, "pneumonia" if is_sick else "normal", meta={"subgroups": {"sex": sex}}))
+        predictions.append(_yes_no(float(np.clip((0.8 if seems_sick else 0.2) + rng.normal(0, 0.02), 0, 1))))
+    clinical = Clinical()
+    settled = clinical.settle(_two("val", 400, 0), TWO)
+    settled["questions"]["pneumonia"]["threshold"] = 0.3
+    found = clinical.measure(Outcome("run", "test", examples, predictions), TWO, settled)["questions"]["pneumonia"]
+    missed = found["gaps"]["sex"]["false_negative_rate"]
+    assert (missed["worst"], missed["best"]) == ("F", "M")
+    assert missed["low"] < 1 / 3 < missed["high"] and missed["value"] == pytest.approx(1 / 3, abs=0.1)
+    at = found["at_threshold"]
+    assert at["f1"]["value"] == pytest.approx(2 * at["tp"] / (2 * at["tp"] + at["fp"] + at["fn"]))
+    assert at["f1"]["low"] < at["f1"]["value"] < at["f1"]["high"]
+    small = clinical.measure(_two("test", 24, 1, sex=True), TWO, settled)["questions"]["pneumonia"]
+    assert small["gaps"] == {}, "cells that are hidden are not compared either"
+
+
 def test_a_score_that_is_not_finite_is_refused() -> None:
     outcome = Outcome("run", "val", [Example("a", None, "normal")], [_yes_no(float("nan"))])
     with pytest.raises(DataError, match="not finite"):

@@ -55,7 +55,7 @@ def drawn(folder: Path) -> dict[str, Figure]:
 
 
 def test_every_figure_of_the_first_page_is_there(drawn: dict[str, Figure]) -> None:
-    assert list(drawn) == ["patients", "clinical", "calibration", "net-benefit", "subgroups"]
+    assert list(drawn) == ["patients", "clinical", "calibration", "net-benefit", "subgroups", "checklist"]
 
 
 def test_the_dots_are_a_hundred_and_agree_with_the_counts(drawn: dict[str, Figure]) -> None:
@@ -93,3 +93,21 @@ def test_a_section_that_fails_is_said_in_its_place(folder: Path, tmp_path: Path)
 def test_runs_without_clinical_figures_have_no_section(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{}")
     assert "For the clinical reader" not in write_report(tmp_path).read_text()
+
+
+def test_the_checklist_fills_in_what_the_run_knows_and_names_the_rest(drawn: dict[str, Figure]) -> None:
+    rows = {row["item"]: row for row in drawn["checklist"].rows}
+    assert rows["discrimination with intervals"]["state"] == "filled in"
+    assert rows["discrimination with intervals"]["here"].startswith("pneumonia: AUROC 0.")
+    assert rows["subgroups"]["here"] == "pneumonia: sex"
+    assert rows["test elsewhere"] == {
+        "item": "test elsewhere", "asked by": "TRIPOD+AI, CLAIM", "state": "not done in this run", "here": "",
+    }  # fmt: skip
+    author = [row["item"] for row in rows.values() if row["state"] == "for the author"]
+    assert "intended use, users and population" in author and all(item in drawn["checklist"].sentence for item in author)
+    assert not any(row["here"] for row in rows.values() if row["state"] != "filled in")
+
+
+def test_runs_without_the_clinical_evaluation_have_no_checklist(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("{}")
+    assert figures(Evidence(RunFiles(tmp_path))) == []

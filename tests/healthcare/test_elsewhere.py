@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,18 @@ from headstart.errors import DataError
 from headstart.example import Example, Target
 from headstart.external import evaluate_external
 from headstart.head import Prediction
+from headstart.predictions import read_predictions
 from headstart.recipe import Part, Recipe, SplitPlan
 from headstart.run import Run, load
+from headstart.spread import spread_of
 from headstart_healthcare.clinical.abstention import reasons, settle_abstention, traits_of
 from headstart_healthcare.clinical.comparing import compare_areas, holm
 from headstart_healthcare.clinical.delong import difference
 from headstart_healthcare.clinical.shift import look_for_shift, shift_warnings
+from headstart_healthcare.clinical.slight_views import views_of
 from headstart_healthcare.data.images import Images
 from headstart_healthcare.reading.pixel_array import PixelArray
+from headstart_healthcare.reading.volume import VolumeArray
 
 TARGET = Target("class", ("well", "sick"), "sick")
 NAME = "healthcare/clinical"
@@ -107,6 +112,50 @@ def test_predict_says_of_strange_pictures_why_it_would_rather_not_answer(run, el
     assert "brighter on average" in said[examples["inverted.png"]]["abstain"]
 
 
+def test_predict_abstains_where_the_answer_hangs_on_slight_changes_of_the_picture(tmp_path):
+    """A disc is bright and large or there is none; one that is neither is called otherwise when it is turned and relit."""
+    given = replace(recipe(table(tmp_path / "data")), evaluation=Part(NAME, {"abstain": 0.05, "views": 3}))
+    run = given.run(tmp_path / "runs")
+    limits = json.loads((run.folder / "model/evaluations.json").read_text())[NAME]["abstain"]
+    on_val = next(one for one in read_predictions(run.folder / "predictions.parquet") if one.split == "val").predictions
+    spreads = [one.details["spread"] for one in on_val]
+    assert limits["spread"] == pytest.approx(np.quantile(spreads, 0.95)), "settled on validation, kept with the model"
+    assert run.metrics["evaluations"][NAME]["test"]["abstention"]["n"] == run.metrics["n"]["test"]
+
+    between = tmp_path / "between"
+    between.mkdir()
+    y, x = np.mgrid[:48, :48]
+    for level in range(60, 200, 10):
+        pixels = np.random.default_rng(level).integers(40, 90, (48, 48))
+        pixels = np.where((y - 24) ** 2 + (x - 24) ** 2 < 100, level, pixels)
+        Image.fromarray(pixels.astype(np.uint8)).save(between / f"{level}.png")
+    done = CliRunner().invoke(cli, ["predict", str(run.folder), str(between), "-o", str(tmp_path / "said.csv")])
+    assert done.exit_code == 0, done.output
+    said = list(csv.DictReader((tmp_path / "said.csv").open(encoding="utf-8")))
+    unsteady = [float(row["p:sick"]) for row in said if "hangs on slight changes" in row["abstain"]]
+    assert unsteady and len(unsteady) < len(said)
+
+
+def test_slight_views_are_the_same_each_time_never_mirrored_and_smaller_than_those_of_training():
+    rng = np.random.default_rng(0)
+    left = np.zeros((64, 64), np.float32)
+    left[:, :20] = rng.random((64, 20))
+    first, again = (views_of(PixelArray(left), 4) for _ in range(2))
+    assert all(np.array_equal(one.pixels(), two.pixels()) for one, two in zip(first, again, strict=True))
+    for view in first:
+        assert view.pixels()[:, :32].sum() > 3 * view.pixels()[:, 32:].sum(), "left stays left"
+        assert 0 < np.abs(view.pixels() - left).mean() < 0.15
+    volume = VolumeArray((rng.random((12, 14, 16)) * 255).astype(np.uint8))
+    assert [view.shape for view in views_of(volume, 2)] == [(1, 12, 14, 16)] * 2
+    assert views_of("a text", 3) == [] and views_of(volume, 0) == []
+
+
+def test_spread_is_the_deviation_of_the_most_unsteady_probability():
+    said = [Prediction("sick", {"sick": share, "well": 1 - share}) for share in (0.2, 0.4, 0.9)]
+    assert spread_of(said) == pytest.approx(np.std([0.2, 0.4, 0.9]))
+    assert spread_of(said[:1]) is None and spread_of([said[0], Prediction("sick")]) is None
+
+
 def images(path: Path) -> Images:
     return Images(path=str(path), group="none")
 
@@ -154,6 +203,9 @@ def test_limits_come_from_validation_and_too_small_a_part_gives_none():
     assert limits["distance"] == pytest.approx(1.891)
     assert reasons(Prediction("well", details={"distance": 2.5}), limits)
     assert not reasons(Prediction("well", details={"distance": 1.5}), limits)
+    unsteady = Prediction("well", details={"spread": 0.3})
+    spread = settle_abstention([Prediction("well", details={"spread": i / 1000}) for i in range(100)], 0.1)
+    assert "hangs on slight changes" in reasons(unsteady, spread)[0] and not reasons(unsteady, limits)
     assert settle_abstention(usual[:10], 0.1) == {} and settle_abstention(usual, 0.0) == {}
 
 

@@ -12,6 +12,7 @@ import torch
 from monai.visualize import GradCAM, OcclusionSensitivity
 from torch import Tensor, nn
 
+from headstart.builtin.explained_scores import log_odds_of, score_of
 from headstart.builtin.heads_closed import Logistic
 from headstart.builtin.heads_neural import Linear, MultiLabel, Regression
 from headstart.errors import UsageError
@@ -21,7 +22,6 @@ from headstart.model import Model
 from headstart.plugins import registry
 from headstart_healthcare.explain.heat import choose_port, grad_cam, occlusion
 from headstart_healthcare.explain.sanity import Sanity, check, randomised
-from headstart_healthcare.explain.scores import log_odds_of, score_of
 from headstart_healthcare.heads.findings import Findings
 from headstart_healthcare.heads.multilabel import KnownMultiLabel
 from headstart_healthcare.heads.ordinal import Ordinal

@@ -15,9 +15,9 @@ from PIL import Image
 from headstart.cli.main import execute
 from headstart.errors import DataError, UsageError
 from headstart.example import Example
+from headstart.explained_cases import CLOSE, SURE, WRONG, choose_cases
 from headstart.predictions import SavedOutcome, SavedPrediction
 from headstart.run import Run, load
-from headstart_healthcare.explain.cases import CLOSE, SURE, WRONG, choose_cases
 from headstart_healthcare.explain.explaining import explain_run
 from headstart_healthcare.privacy.pseudonyms import VARIABLE
 

@@ -216,6 +216,43 @@ def test_how_a_scan_is_shown_is_part_of_what_is_stored(tmp_path):
     assert len(contents) == 2
 
 
+def test_pictures_that_are_scaled_compressed_or_relit_anew_are_named_unless_one_patient_has_both(tmp_path):
+    rows = rows_of(6)
+    table = table_of(tmp_path, rows)
+    rng = np.random.default_rng(3)
+    for row in rows:  # smooth scenes, as those of X-rays
+        coarse = Image.fromarray(rng.integers(0, 255, (9, 9)).astype(np.uint8))
+        coarse.resize((128, 128), Image.Resampling.BICUBIC).save(tmp_path / row["path"])
+    first, second, third = (tmp_path / row["path"] for row in rows[:3])
+    Image.open(first).resize((64, 64)).save(second)
+    Image.fromarray((np.asarray(Image.open(first)) * 0.9).astype(np.uint8)).save(third)
+    apart = Images(path=str(table), group="none")
+    apart.examples()
+    assert apart.facts()["nearly_identical"]["pairs"] == 3
+    assert any("3 pairs of pictures look the same though they are not" in text for text in apart.facts()["warnings"])
+    known = Images(path=str(table), group="patient")
+    known.examples()
+    assert known.facts()["nearly_identical"]["pairs"] == 2, "the first two are of one patient"
+
+
+def test_in_its_own_light_a_picture_is_the_same_however_it_was_exposed(tmp_path):
+    rng = np.random.default_rng(0)
+    scene = rng.integers(60, 160, (48, 40))
+    for name, pixels in (("bright", scene + 60), ("dark", scene // 2), ("plain", scene)):
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{name}.png")
+    own = {
+        name: Images(path=str(tmp_path), group="none", light="own").read(tmp_path / f"{name}.png")
+        for name in ("bright", "dark")
+    }
+    seen = {name: one.pixels() for name, one in own.items()}
+    assert np.abs(seen["bright"] - seen["dark"]).max() < 0.02, "halving rounds the grey levels"
+    assert abs(seen["bright"].mean() - 0.45) < 0.01 and abs(seen["bright"].std() - 0.22) < 0.01
+    stored = Images(path=str(tmp_path), group="none").read(tmp_path / "plain.png")
+    assert stored.pixels().max() > 150 and stored.content() != own["dark"].content()
+    colour = Images(path=str(tmp_path), group="none", light="own").read(rng.integers(0, 90, (9, 9, 3)).astype(np.uint8))
+    assert colour.pixels().dtype == np.uint8 and abs(colour.pixels().mean() / 255 - 0.45) < 0.02
+
+
 @pytest.mark.slow  # reads 3,264 pictures
 @pytest.mark.skipif(not (SHARED.parent / "brain-mri").is_dir(), reason="the shared data are not here")
 def test_copies_across_the_given_parts_of_the_brain_slices_are_named():

@@ -116,5 +116,5 @@ def _word_tokenizer(family: str) -> Any:
     if family not in DECODERS:
         specials = [("<cls>", vocabulary["<cls>"]), ("<sep>", vocabulary["<sep>"])]
         inner.post_processor = processors.TemplateProcessing(single="<cls> $A <sep>", special_tokens=specials)
-        names |= {"pad_token": "<pad>", "cls_token": "<cls>", "sep_token": "<sep>"}
+        names |= {"pad_token": "<pad>", "cls_token": "<cls>", "sep_token": "<sep>", "mask_token": "<mask>"}
     return PreTrainedTokenizerFast(tokenizer_object=inner, **names)

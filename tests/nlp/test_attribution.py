@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from headstart.builtin.head_ordinal import Ordinal
 from headstart.builtin.heads_closed import Logistic
 from headstart.builtin.heads_neural import Linear, MultiLabel, Regression
 from headstart.cli.main import execute
 from headstart.errors import UsageError
 from headstart.example import Example, Target
+from headstart.explained_cases import CLOSE, SURE, WRONG, choose_cases
 from headstart.model import Model
 from headstart.predictions import SavedOutcome, SavedPrediction
 from headstart.run import Run, load
-from headstart_nlp.attribution.cases import CLOSE, SURE, WRONG, choose_cases
 from headstart_nlp.attribution.words import weigh
 from headstart_nlp.encoder import Encoder
 
@@ -93,6 +94,19 @@ def test_a_head_without_gradient_is_explained_along_its_log_odds(tiny: Tiny, tex
     head.fit({"pooled": pooled}, ["good", "bad", "good", "bad"])
     weighed = weigh(Model(encoder, head).eval(), texts[0], "good", steps=64)
     assert weighed.gap < 0.05
+
+
+def test_grades_in_their_order_are_explained_by_the_question_that_they_answer(tiny: Tiny, texts: tuple[str, ...]) -> None:
+    encoder = Encoder(weights=str(tiny("bert"))).eval()
+    head = Ordinal(encoder.ports, Target("class", ("1 star", "2 stars", "3 stars")))
+    torch.nn.init.normal_(head.out.weight)
+    top, bottom = (weigh(Model(encoder, head).eval(), texts[0], label, steps=64) for label in ("3 stars", "1 star"))
+    assert top.gap < 0.05
+    with torch.no_grad():
+        logits = head.outputs(encoder(encoder.prepare([texts[0]])))[0]
+    assert top.score == pytest.approx(float(logits[1]), abs=1e-5)
+    assert bottom.score == pytest.approx(float(-logits[0]), abs=1e-5)
+    assert [weight for *_, weight in bottom.words] == pytest.approx([-weight for *_, weight in top.words], abs=1e-4)
 
 
 def test_cases_are_chosen_by_rule() -> None:

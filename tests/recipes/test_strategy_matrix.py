@@ -49,6 +49,7 @@ ONE_STEP: dict[str, dict[str, Any]] = {  # options that make each phase one epoc
     "probe-then-full": {"head_epochs": 1, "epochs": 1},
     "schedule": {"phases": PHASES},
     "ulmfit": {"epochs": 1, "last_epochs": 1},
+    "setfit": {"epochs": 1, "head_epochs": 1},
 }
 STRATEGIES = [name for name in registry().names("strategy") if "/" not in name]
 IN_PHASES = ("gradual", "probe-then-full", "schedule")

@@ -29,12 +29,16 @@ def headstart_heads() -> Iterator[Component]:
     yield Component("mlp", f"{neural}:MLP", "hidden layers with dropout before the softmax: one label of several")
     yield Component("regression", f"{neural}:Regression", "one linear layer: a number, standardised while training")
     yield Component("multilabel", f"{neural}:MultiLabel", "one sigmoid per label: any set of labels")
+    ordinal = "headstart.builtin.head_ordinal:Ordinal"
+    yield Component("ordinal", ordinal, "grades in their order, CORAL; Cao et al. 2020")
     yield Component("aux", "headstart.builtin.head_aux:Aux", "a head with auxiliary classifiers; Szegedy et al. 2014")
     yield Component("logistic", f"{closed}:Logistic", "scikit-learn's logistic regression on frozen features, solved in one go")
     yield Component("svm", f"{closed}:SVM", "scikit-learn's linear support vector machine on frozen features")
     yield Component("knn", f"{closed}:KNN", "the labels of the nearest training examples in feature space")
     prototype = "headstart.builtin.head_prototype:Prototype"
     yield Component("prototype", prototype, "the label whose mean is nearest, for few examples; Snell et al. 2017")
+    contrast = "headstart.builtin.head_contrast:Contrast"
+    yield Component("contrast", contrast, "draws examples of a label together, for few labels; Tunstall et al. 2022")
     yield Component("kmeans", "headstart.builtin.heads_cluster:KMeans", "clusters of frozen features, compared with the labels")
 
 
@@ -48,6 +52,8 @@ def headstart_strategies() -> Iterator[Component]:
     yield Component(
         "ulmfit", "headstart.builtin.strategy_ulmfit:Ulmfit", "a stage an epoch, rates over 2.6 by depth; Howard & Ruder 2018"
     )
+    setfit = "headstart.builtin.strategy_setfit:SetFit"
+    yield Component("setfit", setfit, "everything learns which examples are alike, then the head alone; Tunstall et al. 2022")
     part = "headstart.builtin.strategies_partial"
     yield Component("probe-then-full", f"{part}:ProbeThenFull", "LP-FT: the head first, then everything; Kumar et al. 2022")
     yield Component("last-stages", f"{part}:LastStages", "the head and the last stages; what lies below is replayed")

@@ -65,6 +65,8 @@ class HeadCase(Case):
         targets: At least four targets, for features in this order; None = made for `target`.
         features: A function that makes as many features; None = random ones for the usual names of ports.
         ports: Channels of the ports; None = 8 for each that it needs.
+        backbone: The network that it is joined to, where it asks one for more than its ports (words of a vocabulary, say);
+            ports and features are then that network's, of the case's inputs. None = a stand-in.
     """
 
     kind: ClassVar[str] = "head"
@@ -73,6 +75,7 @@ class HeadCase(Case):
     targets: Sequence[Any] | None = None
     features: Callable[[], Mapping[str, Any]] | None = None
     ports: Mapping[str, int] | None = None
+    backbone: BackboneCase | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -17,13 +17,17 @@ def cases() -> list[Case]:
     """The backbone, heads, strategies and data of the core; the strategies with one epoch."""
     return [
         BackboneCase(use="vectors", options={"width": 8}),
-        *(HeadCase(use=name) for name in ("linear", "mlp", "multilabel", "regression", "logistic", "svm", "prototype")),
+        *(
+            HeadCase(use=name)
+            for name in ("linear", "mlp", "ordinal", "contrast", "multilabel", "regression", "logistic", "svm", "prototype")
+        ),
         HeadCase(use="knn", options={"neighbours": 2}),
         HeadCase(use="kmeans", options={"clusters": 2}),
         HeadCase(use="aux", options={"on": ["aux1"]}, ports={"pooled": 8, "aux1": 8}),
         *(StrategyCase(use=name, options=FEW) for name in SIMPLE),
         StrategyCase(use="gradual", options={"head_epochs": 1, "epochs": 1}),
         StrategyCase(use="probe-then-full", options={"head_epochs": 1, "epochs": 1}),
+        StrategyCase(use="setfit", options={"epochs": 1, "head_epochs": 1}),
         StrategyCase(
             use="schedule", options={"phases": [{"name": "all", "epochs": 1, "train": [{"select": ["head"], "lr": 0.01}]}]}
         ),

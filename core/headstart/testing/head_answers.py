@@ -90,6 +90,22 @@ def predictions_are_deterministic(case: HeadCase) -> None:
     demand(_same(first, second), "the same features give other predictions the second time", "switch dropout by self.training")
 
 
+def auxiliary_ports_are_read_in_training_alone(case: HeadCase) -> None:
+    """Without the ports that only training reads (`training_ports`) it predicts the same, and its loss is there."""
+    bench = bench_of(case)
+    extra = set(bench.head.training_ports) - set(type(bench.head).needs)
+    if not extra:
+        raise NotApplicableError("it has no ports that only training reads")
+    fewer = {port: tensor for port, tensor in bench.features.items() if port not in extra}
+    named, mend = ", ".join(sorted(extra)), "read `training_ports` in `loss` alone, and only those that are among the features"
+    try:
+        again = bench.head.predict(fewer)
+        bench.head.loss(fewer, bench.targets)
+    except KeyError as error:
+        raise ContractError(f"it does not do without {named}, which is given where it trains only ({error})", mend) from error
+    demand(_same(bench.head.predict(bench.features), again), f"its predictions change with {named}", mend)
+
+
 def scores_are_better_when_predictions_are_right(case: HeadCase) -> None:
     """`score` gives finite floats, the first of which is at least as high for the right answers as for these predictions."""
     bench = bench_of(case)
@@ -190,6 +206,7 @@ CHECKS = (
     probabilities_are_probabilities,
     predictions_are_plain,
     predictions_are_deterministic,
+    auxiliary_ports_are_read_in_training_alone,
     scores_are_better_when_predictions_are_right,
     scores_follow_their_weights,
     saving_and_loading_gives_the_same_predictions,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from headstart.errors import HeadstartError
 from headstart.example import Target
 from headstart.head import Head
-from headstart.testing.bench import class_of, new_head
+from headstart.testing.bench import built, class_of, new_head
 from headstart.testing.cases import BINARY, HeadCase
 from headstart.testing.stand_ins import LENGTH, WIDTH
 from headstart.testing.verdict import ContractError, NotApplicableError, UnbuildableError
@@ -49,6 +49,11 @@ def bench_of(case: HeadCase) -> Bench:
         ContractError: It cannot be built.
     """
     target, targets = _target(case)
+    if case.backbone is not None:
+        met = built(case.backbone)
+        targets = list(targets)[: len(met.inputs)]
+        head = ready_head(case, target, targets, met.backbone.ports, met.features)
+        return Bench(head, target, targets, met.backbone.ports, met.features)
     head_class = class_of(case)
     ports = dict(case.ports or {port: 1 if port == "mask" else WIDTH for port in (*head_class.needs, "pooled")})
     features = (
@@ -65,7 +70,7 @@ def ready_head(
     try:
         head = new_head(case, target, ports)
         doing = "joined to a network of these ports (`join`)"
-        head.join(_Network(ports))
+        head.join(built(case.backbone).backbone if case.backbone else _Network(ports))
         doing = "told the targets (`settle`)"
         head.settle(targets)
         if not head.by_gradient:

@@ -142,8 +142,10 @@ def learning_lowers_the_loss(case: HeadCase) -> None:
 def trains_on_the_kits_backbone(case: HeadCase) -> None:
     """On a small backbone that is not its own, under the core's strategy `probe`, a whole training runs."""
     bench = bench_of(case)
-    if case.features is not None or any(
-        width != bench.ports["pooled"] for port, width in bench.ports.items() if port != "mask"
+    if (
+        case.features is not None
+        or case.backbone is not None
+        or any(width != bench.ports["pooled"] for port, width in bench.ports.items() if port != "mask")
     ):
         raise NotApplicableError("its features are of a form that only its own backbone gives")
     backbone = SmallBackbone(ports=tuple(dict.fromkeys((*bench.head.needs, *bench.head.training_ports))))

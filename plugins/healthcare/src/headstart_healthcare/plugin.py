@@ -14,6 +14,8 @@ from headstart_healthcare.data.catalogue import DATA
 from headstart_healthcare.data.quarantine import Quarantine
 from headstart_healthcare.privacy.reveal import reveal
 from headstart_healthcare.privacy.tree_scan import watch
+from headstart_healthcare.trail.command import audit
+from headstart_healthcare.trail.keeping import Trail
 
 
 @hookimpl
@@ -36,7 +38,7 @@ def headstart_backbones() -> Iterator[Component]:
 def headstart_heads() -> Iterator[Component]:
     """Heads for grades, findings that are partly unknown, and bags."""
     home = "headstart_healthcare.heads"
-    yield Component("healthcare/ordinal", f"{home}.ordinal:Ordinal", "grades in their order, CORAL; Cao et al. 2020")
+    yield Component("healthcare/ordinal", f"{home}.ordinal:Ordinal", "`ordinal` of the core by its old name; Cao et al. 2020")
     yield Component("healthcare/multilabel", f"{home}.multilabel:KnownMultiLabel", "findings, some of them unknown")
     yield Component("healthcare/bag", f"{home}.bag:Bag", "attention over slices or patches; Ilse et al. 2018")
 
@@ -73,13 +75,15 @@ def headstart_cases() -> Iterator[Component]:
 
 @hookimpl
 def headstart_commands() -> Iterator[click.Command]:
-    """Which file a pseudonym stands for; every site tested by a model that has not seen it."""
+    """Which file a pseudonym stands for; every site tested by a model that has not seen it; whether a run was changed."""
     yield reveal
     yield sites
+    yield audit
 
 
 @hookimpl
 def headstart_trackers() -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Closes the folder of a clinical run to others, and writes into it what was set aside and why."""
+    """Closes the folder of a clinical run to others, writes into it what was set aside and why, and what was done."""
     yield watch
     yield Quarantine()
+    yield Trail()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SLOW = "a real encoder of 22.7 million parameters"
 TAGS = ("O", "B-PER", "I-PER")
+CONTEXTS = ("Ada wrote it", "it was Grace", "nobody knows now", "Ada and Grace")
+SPAN_PORTS = {"tokens": 8, "mask": 1, "offsets": 2, "segment": 1, "windows": 1, "characters": 1}
 
 
 def cases() -> list[Case]:
@@ -23,6 +25,11 @@ def cases() -> list[Case]:
         BackboneCase(use="nlp/encoder", options={"max_tokens": 32}, slow=SLOW),
         BackboneCase(use="nlp/pair-encoder", options={"max_tokens": 32}, slow=SLOW),
         BackboneCase(use="nlp/word-encoder", slow=SLOW),
+        BackboneCase(use="nlp/masked-encoder", options={"max_tokens": 32}, slow=SLOW),
+        HeadCase(
+            use="nlp/masked"
+        ),  # its other checks want the table of tokens that nlp/masked-encoder lends it: test_masking.py
+        DataCase(use="nlp/unlabelled", options=lines, source=lambda _folder: "one more line"),
         HeadCase(
             use="nlp/tags",
             target=Target("tags", TAGS),
@@ -30,11 +37,13 @@ def cases() -> list[Case]:
             features=words,
             ports={"tokens": 8, "mask": 1},
         ),
+        HeadCase(use="nlp/span", target=Target("span"), targets=answers(), features=windows, ports=SPAN_PORTS),
         HeadCase(
             use="nlp/named",
-            known={
-                "can_be_built": "It reads the labels' names with a text encoder, which the kit's stand-in for a network is not."
-            },
+            target=Target("class", ("sport", "weather")),
+            targets=["sport", "weather"] * 4,
+            backbone=BackboneCase(use="nlp/encoder", options={"max_tokens": 32}),
+            slow=SLOW,
         ),
         DataCase(use="nlp/conll", options=conll, source=lambda _folder: "Ada wrote it"),
         DataCase(use="nlp/pairs", options=pairs, source=lambda _folder: ("one", "two")),
@@ -50,10 +59,44 @@ def words() -> Mapping[str, Tensor]:
     return {"tokens": torch.randn(4, 4, 8, generator=torch.Generator().manual_seed(0)), "mask": mask}
 
 
+def answers() -> list[Any]:
+    """Where the name stands in each context; in the third it does not."""
+    from headstart_nlp.questions.answers import Answer, Gold
+
+    named = ((text, name) for text, name in zip(CONTEXTS, ("Ada", "Grace", "", "Ada"), strict=True))
+    return [Gold([Answer(name, text.index(name))] if name else ()) for text, name in named]
+
+
+def windows() -> Mapping[str, Tensor]:
+    """An opening token, one of the question and one for each word of the context, as `nlp/pair-encoder` lays them out."""
+    import re
+
+    import torch
+
+    from headstart_nlp.pair_tokens import FIRST, OPENING, SECOND
+
+    places = [[(0, 0), (0, 3), *(word.span() for word in re.finditer(r"\S+", text))] for text in CONTEXTS]
+    letters = [torch.tensor([ord(letter) for letter in text]) for text in CONTEXTS]
+    count, length = len(places), len(places[0])  # each context has three words
+    return {
+        "tokens": torch.randn(count, length, 8, generator=torch.Generator().manual_seed(0)),
+        "mask": torch.ones(count, length, dtype=torch.long),
+        "offsets": torch.tensor(places),
+        "segment": torch.tensor([[OPENING, FIRST, *[SECOND] * (length - 2)]] * count),
+        "windows": torch.zeros(count, length, dtype=torch.long),
+        "characters": torch.nn.utils.rnn.pad_sequence(letters, batch_first=True),
+    }
+
+
 def conll(folder: Path) -> dict[str, Any]:
     """Three sentences."""
     text = "Ada B-PER\nwrote O\n\nIt O\nruns O\n\nGrace B-PER\nHopper I-PER\nspoke O\n"
     return {"path": _written(folder / "tags.txt", text)}
+
+
+def lines(folder: Path) -> dict[str, Any]:
+    """A line for each text."""
+    return {"path": _written(folder / "lines.txt", "".join(f"line number {at} of eight\n" for at in range(8)))}
 
 
 def pairs(folder: Path) -> dict[str, Any]:

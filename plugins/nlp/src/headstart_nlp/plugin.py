@@ -36,6 +36,13 @@ def headstart_backbones() -> Iterator[Component]:
         licence="Apache-2.0",
         megabytes=90.9,
     )
+    yield Component(
+        "nlp/masked-encoder",
+        "headstart_nlp.masking.encoder:MaskedEncoder",
+        "nlp/encoder that hides tokens of what it reads, for nlp/masked; default MiniLM-L6 (22.7 M), offline",
+        licence="Apache-2.0",
+        megabytes=90.9,
+    )
 
 
 @hookimpl
@@ -45,6 +52,7 @@ def headstart_data() -> Iterator[Component]:
         "nlp/squad", "headstart_nlp.questions.squad:Squad", "questions with contexts and answers: SQuAD 1.1, 2.0, csv, jsonl"
     )
     yield Component("nlp/pairs", "headstart_nlp.pairs:Pairs", "two texts and what they are to each other: csv, jsonl ...")
+    yield Component("nlp/unlabelled", "headstart_nlp.masking.texts:Unlabelled", "texts without labels: lines, or a column")
     yield Component("nlp/conll", "headstart_nlp.tagging.conll:Conll", "words with tags (BIO, BIOES): CoNLL columns, jsonl")
 
 
@@ -55,6 +63,11 @@ def headstart_heads() -> Iterator[Component]:
         "nlp/span", "headstart_nlp.questions.span:Span", "an answer as a span of the text, or none; Devlin et al. 2019"
     )
     yield Component("nlp/tags", "headstart_nlp.tagging.head:Tags", "a tag for each word: names of people, places, dates ...")
+    yield Component(
+        "nlp/masked",
+        "headstart_nlp.masking.head:Masked",
+        "guesses hidden tokens, to learn a domain before a task; Gururangan et al. 2020",
+    )
     yield Component("nlp/named", "headstart_nlp.named:Named", "linear, beginning with the vectors of the labels' names")
 
 

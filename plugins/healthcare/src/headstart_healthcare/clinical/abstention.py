@@ -1,4 +1,4 @@
-"""Abstention: when a model should not answer, settled on validation: unlike what it learnt from, or no such picture at all."""
+"""Abstention: when a model should not answer, settled on validation: unlike training, unsteady, or no such input at all."""
 
 from __future__ import annotations
 
@@ -43,13 +43,16 @@ def settle_abstention(predictions: Sequence[Prediction], share: float) -> dict[s
     """Limits out of the validation part's predictions; empty where there are too few.
 
     Args:
-        predictions: With `distance` and `traits` among their details.
-        share: Of the validation part that is further from the training examples than the limit.
+        predictions: With `distance`, `spread` and `traits` among their details.
+        share: Of the validation part that is further from the training examples than the limit, and of that whose answers
+            to slight changes of the input lie further apart.
     """
     if len(predictions) < LEAST or share <= 0:
         return {}
     distances = [p.details["distance"] for p in predictions if "distance" in p.details]
     found: dict[str, Any] = {"distance": float(np.quantile(distances, 1 - share))} if distances else {}
+    if spreads := [p.details["spread"] for p in predictions if "spread" in p.details]:
+        found["spread"] = float(np.quantile(spreads, 1 - share))
     traits = [p.details["traits"] for p in predictions if p.details.get("traits")]
     if traits:
         found["colour"] = bool(max(one["colour"] for one in traits))
@@ -64,6 +67,9 @@ def reasons(prediction: Prediction, limits: Mapping[str, Any]) -> list[str]:
     distance, limit = details.get("distance"), limits.get("distance")
     if distance is not None and limit is not None and distance > limit:
         found.append(f"it is unlike the training examples (distance {distance:.2f}, usual up to {limit:.2f})")
+    spread, most = details.get("spread"), limits.get("spread")
+    if spread is not None and most is not None and spread > most:
+        found.append(f"its answer hangs on slight changes of the input (probability +- {spread:.2f}, usual up to {most:.2f})")
     traits = details.get("traits")
     if traits and "usual" in limits:
         found += _unusual(traits, limits)
@@ -73,9 +79,13 @@ def reasons(prediction: Prediction, limits: Mapping[str, Any]) -> list[str]:
 def abstaining(predictions: Sequence[Prediction], limits: Mapping[str, Any]) -> dict[str, Any]:
     """How many examples it would not answer, and why, by kind of reason."""
     every = [reasons(prediction, limits) for prediction in predictions]
-    kinds = Counter("unlike training" if "unlike" in reason else "unusual input" for found in every for reason in found)
+    kinds = Counter(_kind(reason) for found in every for reason in found)
     count = sum(bool(found) for found in every)
     return {"n": len(every), "abstained": count, "share": count / len(every) if every else 0.0, "reasons": dict(kinds)}
+
+
+def _kind(reason: str) -> str:
+    return "unlike training" if "unlike" in reason else "unsteady answer" if "hangs on" in reason else "unusual input"
 
 
 def _unusual(traits: Mapping[str, float], limits: Mapping[str, Any]) -> list[str]:

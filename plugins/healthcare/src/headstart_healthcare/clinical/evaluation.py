@@ -23,6 +23,7 @@ from headstart_healthcare.clinical.delong import area
 from headstart_healthcare.clinical.operating_point import OperatingPoint, choose
 from headstart_healthcare.clinical.question import Question
 from headstart_healthcare.clinical.shift import look_for_shift, shift_warnings
+from headstart_healthcare.clinical.slight_views import views_of
 from headstart_healthcare.privacy.tree_scan import names_in
 
 BANNER = "Research use only. Not a medical device: nothing here is meant for diagnosis or treatment."
@@ -40,6 +41,9 @@ class Clinical(Evaluation):
         abstain: Share of the validation examples, in [0, 1), beyond whose distance from the training examples it does not
             answer; nor does it of pictures unlike any in validation by colour, size, brightness or proportions. 0 = it always
             answers.
+        views: Slightly turned, moved and relit versions of each picture or volume that the model is asked about too, never
+            mirrored; it does not answer where its probabilities for them lie further apart than those of all but the
+            share `abstain` of the validation examples. Each costs a pass of the whole network; 0 = none.
         seed: Of the bootstrap.
     """
 
@@ -53,11 +57,14 @@ class Clinical(Evaluation):
         at_least: float = 0.9,
         cost_ratio: float = 1.0,
         abstain: float = 0.01,
+        views: int = 0,
         seed: int = 0,
     ) -> None:
         if not 0 <= abstain < 1:
             raise UsageError(f"evaluation.abstain is {abstain}; it must be a share of the validation examples in [0, 1)")
-        self._abstain = abstain
+        if views < 0:
+            raise UsageError(f"evaluation.views is {views}; it must be a number of changed versions, 0 or more")
+        self._abstain, self._views = abstain, views
         self._rule, self._at_least, self._cost_ratio, self._seed = rule, at_least, cost_ratio, seed
 
     def settle(self, outcome: Outcome, target: Target) -> dict[str, Any]:
@@ -95,6 +102,10 @@ class Clinical(Evaluation):
     def traits(self, input: Any) -> dict[str, float]:
         """Colour, brightness, contrast, proportions and size of a picture."""
         return traits_of(input) if self._abstain else {}
+
+    def views(self, input: Any) -> list[Any]:
+        """Slight changes of a picture or volume, as many as the option `views` says."""
+        return views_of(input, self._views) if self._abstain else []
 
     def look(self, features: Mapping[str, tuple[np.ndarray, Sequence[Example]]], target: Target) -> dict[str, Any]:
         """How far the test examples are from those of training, and what a probe on frozen features says."""

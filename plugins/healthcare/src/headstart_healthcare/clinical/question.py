@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,8 +59,7 @@ class Question:
             return {**self._counts(), "undefined": "n/a (only one class)"}
         return {
             **self._counts(),
-            **self._ranking(seed),
-            "at_threshold": self._at_threshold(seed),
+            **self._figures(seed),
             "sensitivity_at_specificity": {
                 f"{given:g}": _plain(sensitivity_at(self.is_positive, self.probability, given)) for given in SPECIFICITIES
             },
@@ -71,6 +70,7 @@ class Question:
             },
             "net_benefit": net_benefit(self.is_positive, self.probability),
             "subgroups": {name: self._subgroup(name, seed) for name in subgroup_names(self.examples)},
+            "gaps": {name: gap for name in subgroup_names(self.examples) if (gap := self._gaps(name, seed))},
         }
 
     def _counts(self) -> dict[str, Any]:
@@ -84,52 +84,79 @@ class Question:
             "prevalence": positives / count if count else None,
         }
 
-    def _ranking(self, seed: int) -> dict[str, Any]:
-        """AUROC with DeLong's interval, or with the patients' bootstrap where one patient has several; AUPRC by bootstrap."""
-        ranking, found = Ranking(self.is_positive, self.probability), area(self.is_positive, self.probability)
-        groups = group_numbers(self.examples)
-        by_bootstrap = self._bootstrap(ranking.auroc, seed)
+    def _figures(self, seed: int, *, is_whole: bool = True) -> dict[str, Any]:
+        """AUROC with DeLong's interval, AUPRC by bootstrap, counts and shares at the threshold with Wilson's intervals; where
+        one patient has several pictures, AUROC and shares by the patients' bootstrap too. A part has no AUPRC.
+        """
+        ranking, has_patients = Ranking(self.is_positive, self.probability), group_numbers(self.examples) is not None
+        found, table = area(self.is_positive, self.probability), Table.at(self.threshold, self.is_positive, self.probability)
         delong = None if found is None else Interval(found.value, found.low, found.high, len(self.examples), "DeLong")
-        return {
-            "auroc": _plain(delong if groups is None else by_bootstrap),
-            "auroc_delong": _plain(delong),
-            "auprc": _plain(self._bootstrap(ranking.average_precision, seed)),
-        }
-
-    def _at_threshold(self, seed: int) -> dict[str, Any]:
-        """Counts and shares; Wilson's intervals, or the patients' bootstrap where one patient has several pictures."""
-        table = Table.at(self.threshold, self.is_positive, self.probability)
         shares = table.shares()
-        if group_numbers(self.examples) is not None:
-            shares = {name: self._bootstrap(self._share(name), seed) if share else None for name, share in shares.items()}
-        return {"threshold": self.threshold, **asdict(table), **{name: _plain(share) for name, share in shares.items()}}
+        measures: dict[str, Weighted] = {"f1": self._share("f1")}
+        if is_whole:
+            measures["auprc"] = ranking.average_precision
+        if has_patients:
+            measures.update({"auroc": ranking.auroc, **{name: self._share(name) for name in shares}})
+        drawn = self._bootstraps(measures, seed)
+        auroc = drawn["auroc"] if has_patients else delong
+        at = {name: drawn[name] if has_patients and share else share for name, share in shares.items()} | {"f1": drawn["f1"]}
+        whole = {"auroc_delong": _plain(delong), "auprc": _plain(drawn["auprc"])} if is_whole else {}
+        told = {"threshold": self.threshold, **asdict(table), **{name: _plain(share) for name, share in at.items()}}
+        return {"auroc": _plain(auroc), **whole, "at_threshold": told}
 
-    def _share(self, name: str) -> Weighted:
+    def _share(self, name: str, within: np.ndarray | None = None) -> Weighted:
+        """A share at the threshold, of all examples or those within a mask [N]."""
         truth, called = self.is_positive.astype(bool), self.probability >= self.threshold
-        of, right = {
-            "sensitivity": (truth, called),
-            "specificity": (~truth, ~called),
-            "ppv": (called, truth),
-            "npv": (~called, ~truth),
-        }[name]
+        tp, fp, fn, tn = truth & called, ~truth & called, truth & ~called, ~truth & ~called
+        pairs = {"sensitivity": (tp, fn), "specificity": (tn, fp), "ppv": (tp, fp), "npv": (tn, fn), "f1": (2.0 * tp, fp | fn)}
+        right, wrong = (np.asarray(part, dtype=float) * (1.0 if within is None else within) for part in pairs[name])
 
         def share(weights: np.ndarray | None) -> float | None:
-            weight = np.ones(len(truth)) if weights is None else weights
-            total = float(weight[of].sum())
-            return float(weight[of & right].sum()) / total if total else None
+            good, bad = (float(part.sum() if weights is None else weights @ part) for part in (right, wrong))
+            return good / (good + bad) if good + bad else None
 
         return share
 
-    def _bootstrap(self, measure: Weighted, seed: int) -> Interval | None:
-        """Percentiles over resampled patients, or examples where nobody has two."""
-        value, groups = measure(None), group_numbers(self.examples)
-        drawn = [measure(weights) for weights in bootstrap_weights(len(self.examples), groups, seed, RESAMPLES)]
-        defined = [one for one in drawn if one is not None]
-        if value is None or len(defined) < LEAST_DEFINED * RESAMPLES:
-            return None
-        low, high = np.percentile(defined, [TAIL, 100 - TAIL])
+    def _bootstraps(self, measures: Mapping[str, Weighted], seed: int) -> dict[str, Interval | None]:
+        """Percentiles of each measure over the same resampled patients, or examples where nobody has two."""
+        groups, count = group_numbers(self.examples), len(self.examples)
+        drawn: dict[str, list[float]] = {name: [] for name in measures}
+        for weights in bootstrap_weights(count, groups, seed, RESAMPLES):
+            for name, measure in measures.items():
+                if (one := measure(weights)) is not None:
+                    drawn[name].append(one)
         method = "bootstrap" if groups is None else f"bootstrap of {int(groups.max()) + 1} patients"
-        return Interval(value, float(low), float(high), len(self.examples), method)
+        found: dict[str, Interval | None] = {}
+        for name, measure in measures.items():
+            value = measure(None)
+            is_defined = value is not None and len(drawn[name]) >= LEAST_DEFINED * RESAMPLES
+            low, high = np.percentile(drawn[name], [TAIL, 100 - TAIL]) if is_defined else (0.0, 0.0)
+            found[name] = Interval(value, float(low), float(high), count, method) if value is not None and is_defined else None
+        return found
+
+    def _gaps(self, name: str, seed: int) -> dict[str, Any]:
+        """How much more is missed, and falsely called, in the worst of the subgroups that are shown than in the best."""
+        shown = {value: chosen for value, chosen in members(self.examples, name).items() if is_shown(self.is_positive[chosen])}
+        if len(shown) < 2:
+            return {}
+        ends: dict[str, dict[str, str]] = {}
+        measures: dict[str, Weighted] = {}
+        for rate, share in (("false_negative_rate", "sensitivity"), ("false_positive_rate", "specificity")):
+            right = {value: self._share(share, chosen)(None) or 0.0 for value, chosen in shown.items()}
+            worst, best = min(right, key=lambda value: right[value]), max(right, key=lambda value: right[value])
+            ends[rate] = {"worst": worst, "best": best}
+            measures[rate] = self._difference(share, shown[best], shown[worst])
+        gaps = self._bootstraps(measures, seed)
+        return {rate: {**pair, **(_plain(gaps[rate]) or {})} for rate, pair in ends.items()}
+
+    def _difference(self, name: str, first: np.ndarray, second: np.ndarray) -> Weighted:
+        shares = self._share(name, first), self._share(name, second)
+
+        def difference(weights: np.ndarray | None) -> float | None:
+            one, other = (share(weights) for share in shares)
+            return None if one is None or other is None else one - other
+
+        return difference
 
     def _subgroup(self, name: str, seed: int) -> dict[str, Any]:
         found = {}
@@ -138,7 +165,7 @@ class Question:
             if not is_shown(part.is_positive):
                 found[value] = hidden(part.is_positive)
                 continue
-            found[value] = {**part._counts(), "auroc": part._ranking(seed)["auroc"], "at_threshold": part._at_threshold(seed)}
+            found[value] = {**part._counts(), **part._figures(seed, is_whole=False)}
         return found
 
 

@@ -16,6 +16,7 @@ from headstart_healthcare.data.labels import make_schema
 from headstart_healthcare.data.patients import patients_of
 from headstart_healthcare.data.table_cases import RowPlan, cases_in, is_table
 from headstart_healthcare.privacy.pseudonyms import Pseudonyms, pseudonyms
+from headstart_healthcare.reading.light import in_light
 from headstart_healthcare.reading.limits import Limits
 from headstart_healthcare.reading.pixel_array import PixelArray
 from headstart_healthcare.reading.scan import How, Scan
@@ -56,6 +57,8 @@ class Images(ClinicalData):
         colour: Of DICOM pictures: "refuse" sets them aside, "grey" reads their brightness.
         fit: How a picture fills the network's square: "squeeze" = all of it, its sides scaled apart; "pad" = all of it in its
             proportions, black beside it; "centre" = its middle, as photographs are shown: that cuts anatomy off.
+        light: "own" brings each picture to the mean and deviation of photographs, so that its exposure tells nothing; "stored"
+            leaves it as the file has it.
         augment: What training views are: "geometry" = turned up to 10 degrees, moved and scaled up to a tenth;
             "intensity" = brightness, contrast and gamma; "both". Never mirrored: the heart is on the left.
         rows: Use only that many pictures, each class with its share. None = all.
@@ -89,6 +92,7 @@ class Images(ClinicalData):
         window: str = "auto",
         colour: Literal["refuse", "grey"] = "refuse",
         fit: Literal["squeeze", "pad", "centre"] = "squeeze",
+        light: Literal["stored", "own"] = "stored",
         augment: Literal["none", "geometry", "intensity", "both"] = "none",
         rows: int | None = None,
         seed: int = 0,
@@ -100,7 +104,7 @@ class Images(ClinicalData):
         self.place, self.root, self.splits = path, root, check_splits(splits or {})
         self.choices = Choices(patients, schema, positive, max_bad, rows, seed, test_site)
         self.plan = RowPlan(picture, site, age, tuple(subgroups or ()), split, schema, patients)
-        self.how = How(check_window(window), colour, Limits(pixels=max_pixels), fit)
+        self.how = How(check_window(window), colour, Limits(pixels=max_pixels), fit, light)
         self.view = augment
 
     def listed(self, names: Pseudonyms) -> tuple[list[Case], dict[str, Any]]:
@@ -142,7 +146,7 @@ class Images(ClinicalData):
         if isinstance(source, Scan):
             source.see()
             return source
-        return PixelArray(np.asarray(as_image(source)), fit=self.how.fit)
+        return PixelArray(in_light(np.asarray(as_image(source)), self.how.light), fit=self.how.fit)
 
     @property
     def augments(self) -> bool:

@@ -16,13 +16,13 @@ from headstart.build import make_data, part_class
 from headstart.device import choose
 from headstart.errors import DataError, UsageError
 from headstart.example import Example
+from headstart.explained_cases import Case, case_of, choose_cases
 from headstart.explaining import Explained, Request
 from headstart.files import write_bytes, write_json
 from headstart.model import Model
 from headstart.mosaic import png
 from headstart.run import Run
 from headstart.run_files import RunFiles
-from headstart_healthcare.explain.cases import Case, choose_cases
 from headstart_healthcare.explain.heat import Heat, choose_port, grad_cam, occlusion, spatial_input
 from headstart_healthcare.explain.overlay import grey_bytes, overlay_picture, overlay_volume
 from headstart_healthcare.explain.sanity import Sanity, check
@@ -96,10 +96,7 @@ def _new(run: Run, inputs: Sequence[Any]) -> tuple[list[Case], list[Example]]:
     examples = [Example(str(at), data.read(source)) for at, source in enumerate(inputs)]
     chosen = []
     for example, prediction in zip(examples, run.predict_examples(examples), strict=True):
-        shares = prediction.probabilities or {}
-        is_set = run.model.head.target.kind == "labels"
-        label = max(shares, key=lambda one: shares[one], default="") if is_set else str(prediction.value)
-        chosen.append(Case(example.id, label, None, shares.get(label), "asked for"))
+        chosen.append(case_of(example.id, None, prediction, run.model.head.target.kind, "asked for"))
     return chosen, examples
 
 

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from headstart.builtin.explained_scores import log_odds_of, score_of
 from headstart.errors import UsageError
 from headstart.features import Features
 from headstart.model import Model
-from headstart_healthcare.explain.scores import log_odds_of, score_of
 
 LEAST_CELLS = 7  # per axis of the map that Grad-CAM reads, as a ResNet has at 224 pixels
 """Planted signs on ImageNet's EfficientNet-Lite0, frozen: with 8 cells per axis the hottest place lay in the sign in 4 of 4

@@ -26,7 +26,7 @@ class Bag(Head):
     computed once while it is frozen. A prediction says which instances counted most.
 
     Args:
-        main: Name of the head on the mean, which reads the port pooled: "linear", "mlp", "multilabel", "healthcare/ordinal".
+        main: Name of the head on the mean, which reads the port pooled: "linear", "mlp", "multilabel", "ordinal".
         options: That head's options.
         hidden: Width of the attention, >= 1.
         dropout: Share of the instances' features set to zero at random in training, in [0, 1).
@@ -107,7 +107,7 @@ def _inner(main: str, target: Target) -> type[Head]:
     if kind.needs != ("pooled",) or not kind.by_gradient:
         raise UsageError(
             f"the head's option main is '{main}'; a bag needs one that reads the port pooled alone and is trained by "
-            "gradient: linear, mlp, multilabel, regression, healthcare/ordinal, healthcare/multilabel"
+            "gradient: linear, mlp, multilabel, regression, ordinal, healthcare/multilabel"
         )
     if target.kind not in kind.kinds:
         raise UsageError(f"the head's option main is '{main}', which learns {' or '.join(kind.kinds)}, not {target.kind}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,35 +56,6 @@ class KnownFindings:
             "micro_f1": 2 * float((seen * self.truth * self.called).sum()) / size if size else None,
         }
         return {name: value for name, value in scores.items() if value is not None}
-
-
-class Grades:
-    """Scores of grades that have an order.
-
-    Args:
-        order: Grades, lowest first, K.
-        targets: The truth of N examples.
-        predictions: In the order of `targets`.
-    """
-
-    def __init__(self, order: Sequence[str], targets: Sequence[Any], predictions: Sequence[Prediction]) -> None:
-        places: Mapping[str, int] = {grade: at for at, grade in enumerate(order)}
-        self.size = len(order)
-        truth = np.array([places[str(target)] for target in targets], dtype=int)
-        said = np.array([places[str(prediction.value)] for prediction in predictions], dtype=int)
-        self.cell, self.gap = truth * self.size + said, np.abs(truth - said).astype(float)
-
-    def __call__(self, weights: np.ndarray) -> dict[str, float]:
-        """Cohen's kappa with quadratic weights (Cohen 1968), left out where all is one grade, and the mean gap in grades."""
-        total = float(weights.sum())
-        if total <= 0:
-            return {}
-        table = np.bincount(self.cell, weights, minlength=self.size**2).reshape(self.size, self.size)
-        steps = np.arange(self.size)
-        cost = (steps[:, None] - steps[None]) ** 2
-        chance = float((cost * np.outer(table.sum(axis=1), table.sum(axis=0))).sum()) / total
-        kappa = {"quadratic_kappa": 1 - float((cost * table).sum()) / chance} if chance > 0 else {}
-        return {**kappa, "mae": float(weights @ self.gap) / total}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -30,6 +30,8 @@ class NameSearch:
                 raw = name.encode()
                 self.by_prefix.setdefault(int.from_bytes(raw[:_PREFIX], "little"), []).append(raw)
         self.prefixes = np.array(sorted(self.by_prefix), dtype=np.uint32)
+        self._begins = np.zeros(1 << 16, dtype=bool)  # whether a name begins with these two bytes
+        self._begins[self.prefixes & np.uint32(0xFFFF)] = True
 
     def __len__(self) -> int:
         return sum(map(len, self.by_prefix.values()))
@@ -43,12 +45,23 @@ class NameSearch:
         """Whether one of the names stands in the content."""
         if len(content) < LEAST or not len(self.prefixes):
             return False
-        values = np.frombuffer(content, np.uint8).astype(np.uint32)
-        count = len(values) - _PREFIX + 1
-        windows = sum((values[i : count + i] << np.uint32(8 * i) for i in range(_PREFIX)), np.zeros(count, np.uint32))
+        where = self._candidates(content)
+        values = np.frombuffer(content, np.uint8)
+        windows = np.zeros(len(where), np.uint32)
+        for i in range(_PREFIX):
+            windows |= values[where + i].astype(np.uint32) << np.uint32(8 * i)
         at = np.minimum(np.searchsorted(self.prefixes, windows), len(self.prefixes) - 1)
         hits = np.flatnonzero(self.prefixes[at] == windows)
-        return any(self._stands(content, int(where), int(windows[where])) for where in hits)
+        return any(self._stands(content, int(where[hit]), int(windows[hit])) for hit in hits)
+
+    def _candidates(self, content: bytes) -> np.ndarray:
+        """Where the first two bytes of a name stand: one look-up for each byte, as weights are hundreds of megabytes."""
+        found = []
+        for shift in (0, 1):
+            pairs = np.frombuffer(content, "<u2", count=(len(content) - shift) // 2, offset=shift)
+            found.append(2 * np.flatnonzero(self._begins[pairs]) + shift)
+        where = np.concatenate(found)
+        return where[where <= len(content) - _PREFIX]
 
     def _stands(self, content: bytes, where: int, prefix: int) -> bool:
         if where and content[where - 1] in _WORD:

@@ -14,6 +14,7 @@ from headstart_healthcare.reading.dicom_files import check_pixels, read_dicom
 from headstart_healthcare.reading.dicom_pixels import Colour, decode, windowed
 from headstart_healthcare.reading.errors import ReadingError, reading
 from headstart_healthcare.reading.geometry import Spacing, spacing_of
+from headstart_healthcare.reading.light import Light, in_light
 from headstart_healthcare.reading.limits import Limits, check_file
 from headstart_vision.pictures import SQUEEZE, pixels_of
 from headstart_vision.pictures import SUFFIXES as PICTURES
@@ -27,12 +28,14 @@ class How:
 
     Attributes:
         fit: How a picture fills the network's square: "squeeze" and "pad" show all of it, "centre" cuts its border off.
+        light: "own" brings each picture to one mean and deviation.
     """
 
     window: str = "auto"
     colour: Colour = "refuse"
     limits: Limits = _LIMITS
     fit: str = SQUEEZE
+    light: Light = "stored"
 
 
 HOW = How()
@@ -108,6 +111,7 @@ class Scan:
         pixels, spacing = self._picture(path) if path.suffix.lower() in PICTURES else self._dicom(path)
         if pixels.min() == pixels.max():
             raise ReadingError("constant")
+        pixels = in_light(pixels, self.how.light)
         return Seen(pixels, spacing, digest_of(pixels))
 
     def _picture(self, path: Path) -> tuple[np.ndarray, None]:

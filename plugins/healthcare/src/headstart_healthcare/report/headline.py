@@ -20,6 +20,7 @@ NAMES = {
     "specificity": "specificity",
     "ppv": "PPV",
     "npv": "NPV",
+    "f1": "F1",
 }
 
 

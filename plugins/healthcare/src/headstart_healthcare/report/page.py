@@ -7,6 +7,7 @@ from typing import Any
 
 from headstart.report.evidence import Evidence
 from headstart.report.figure import Figure
+from headstart_healthcare.report.checklist import checklist
 from headstart_healthcare.report.curves import calibration_curve, decision_curve
 from headstart_healthcare.report.elsewhere import abstention, here_and_elsewhere, shift
 from headstart_healthcare.report.headline import headline, patients
@@ -21,5 +22,5 @@ def figures(evidence: Evidence) -> Sequence[Figure]:
     questions = (measured.get("test") or {}).get("questions") or {}
     draws = (patients, headline, calibration_curve, decision_curve, subgroups)
     found = [draw(label, question, few=len(questions) == 1) for label, question in questions.items() for draw in draws]
-    beside = [draw(evidence) for draw in (here_and_elsewhere, abstention, shift)]
+    beside = [draw(evidence) for draw in (here_and_elsewhere, abstention, shift, checklist)]
     return [figure for figure in (*found, *beside) if figure is not None]

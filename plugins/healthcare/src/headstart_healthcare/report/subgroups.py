@@ -23,10 +23,11 @@ def subgroups(label: str, question: Mapping[str, Any], *, few: bool) -> Figure |
     if not cells:
         return None
     hidden = [name for name, cell in cells if cell.get("hidden")]
+    gaps = _gaps(question.get("gaps") or {})
     return Figure(
         f"subgroups-{slug(label)}",
         "Subgroups" if few else f"Subgroups: {label}",
-        _sentence(rows, hidden),
+        " ".join([_sentence(rows, hidden), *gaps]),
         [*rows, *({"subgroup": name, "n": "not shown: too few"} for name in hidden)],
         (_forest(rows),) if rows else (),
     )
@@ -43,6 +44,18 @@ def _sentence(rows: list[dict[str, Any]], hidden: list[str]) -> str:
     if hidden:
         said.append(f"Not shown, as they have too few examples: {', '.join(hidden)}.")
     return " ".join(said) or "Only one subgroup is large enough to be shown."
+
+
+def _gaps(found: Mapping[str, Any]) -> list[str]:
+    """How far error rates lie apart, one sentence each."""
+    words = {"false_negative_rate": "missed", "false_positive_rate": "falsely called"}
+    return [
+        f"Of {name} {gap['worst']} {100 * gap['value']:.0f} points [{100 * gap['low']:.0f}, {100 * gap['high']:.0f}] more are "
+        f"{words[rate]} than of {name} {gap['best']}."
+        for name, rates in found.items()
+        for rate, gap in rates.items()
+        if gap.get("value")
+    ]
 
 
 def _forest(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from headstart.build import make_data, part_class
 from headstart.device import choose
 from headstart.errors import DataError, UsageError
 from headstart.example import Example
+from headstart.explained_cases import Case, case_of, choose_cases
 from headstart.explaining import Explained, Request
 from headstart.files import write_json
 from headstart.run import Run
 from headstart.run_files import RunFiles
-from headstart_nlp.attribution.cases import Case, case_of, choose_cases
 from headstart_nlp.attribution.words import STEPS, Weighed, as_json, weigh
 from headstart_nlp.attribution.written import FILE, FOLDER, LARGEST_GAP
 

@@ -11,9 +11,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import MissingError
+from headstart.builtin.explained_scores import score_of
+from headstart.errors import MissingError, UsageError
 from headstart.model import Model
-from headstart_nlp.attribution.scores import score_of
 from headstart_nlp.encoder import Encoder
 
 STEPS = 32  # of the integral; Sundararajan et al. 2017, section 5: 20 to 300 are enough
@@ -60,13 +60,16 @@ def weigh(model: Model, text: str, label: str, *, steps: int = STEPS) -> Weighed
     Raises:
         MissingError: captum is not installed. UsageError: The head does not read the vector of a text.
     """
+    if model.head.needs != ("pooled",):
+        name = type(model.head).__name__
+        raise UsageError(f"a {name} head does not read the vector of a text, so words cannot be weighed for it")
     layer_gradients, backbone = _captum(), cast(Encoder, model.backbone)
     batch = {name: tensor.to(_device(model)) for name, tensor in backbone.prepare([text]).items()}
     ids = batch.pop("input_ids")  # [W, L]; a text is one row, or one for each of its windows
     bounds = _bounds(backbone, text, ids.shape[1])
 
     def score(rows: Tensor, *_rest: Any) -> Tensor:
-        return score_of(model.head, backbone({"input_ids": rows, **batch}), label)
+        return score_of(model.head, backbone({"input_ids": rows, **batch}), label, against_others=True)
 
     bare = _emptied(backbone, ids, bounds)
     with torch.no_grad():

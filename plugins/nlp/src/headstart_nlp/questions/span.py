@@ -61,7 +61,12 @@ class Span(Head):
         """Minus the log-probability of the right starts and of the right ends, halved; the mean over the batch.
 
         A question whose answer the network does not see (cut away, or longer than a window) teaches nothing and counts 0.
+
+        Raises:
+            DataError: Of a question it is not known whether it has an answer (None).
         """
+        if any(target is None for target in targets):
+            raise DataError("a question has no target; give its answers, an empty tuple where it has none, or leave it out")
         logs, allowed = self._logs(features)  # [B, L, 2], [B, L]
         right = self._right(features, targets).to(logs.device) & allowed.unsqueeze(-1)  # [B, L, 2]
         is_seen = right.any(dim=1, keepdim=True)  # [B, 1, 2]

@@ -11,36 +11,42 @@ import torch
 from torch import Tensor
 
 from headstart.builtin.closed import ClosedClassifier, pooled_array
+from headstart.builtin.head_ordinal import Ordinal
 from headstart.errors import UsageError
 from headstart.features import Features
 from headstart.head import Head
-from headstart_healthcare.heads.bag import Bag
-from headstart_healthcare.heads.ordinal import Ordinal
 
 STEP = 1e-2  # of the numeric gradient, in deviations of a feature over the vector
 EDGE = 1e-300  # the logarithm of nothing is not finite
 
 
-def score_of(head: Head, features: Features, label: str) -> Tensor:
+def score_of(head: Head, features: Features, label: str, *, against_others: bool = False) -> Tensor:
     """How much speaks for a label, [B], with a gradient to the features: the logit before softmax or sigmoid.
 
     Args:
-        head: Trained by gradient, or in one go on the port "pooled" with probabilities.
+        head: Trained by gradient, or in one go on the port "pooled"; one around another head has that as `main`.
         features: What it reads.
-        label: One of the target's.
+        label: One of the target's; of no use where a number is predicted.
+        against_others: Of labels that exclude each other: the log-odds of softmax, the logit less those of the others together.
 
     Raises:
         UsageError: The head gives neither logits nor probabilities of the label.
     """
     outer: Any = head
-    inner: Any = outer.main if isinstance(head, Bag) else head
+    inner: Any = getattr(head, "main", head)
     if not hasattr(inner, "outputs"):
         return _closed_score(head, features, label)
     values: Tensor = outer.outputs(features)  # [B, K]
     if isinstance(inner, Ordinal):
         place = inner.index.position(label)
         return values[:, place - 1] if place else -values[:, 0]  # that the grade is reached; of the lowest, that no other is
-    return values[:, inner.index.position(label)] if hasattr(inner, "index") else values[:, 0]
+    if not hasattr(inner, "index"):
+        return values[:, 0]
+    at = inner.index.position(label)
+    if not against_others or inner.target.kind != "class" or values.shape[1] < 2:
+        return values[:, at]
+    others = [other for other in range(values.shape[1]) if other != at]
+    return values[:, at] - values[:, others].logsumexp(dim=1)
 
 
 def log_odds_of(head: Head, features: Features, label: str) -> np.ndarray:

@@ -1,0 +1,127 @@
+"""Keeping the trail: what a clinical run did, who let it, and the hashes of what it wrote; no name of a person or file."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from headstart.files import MANIFEST, file_hash, read_json
+from headstart_healthcare.privacy.pseudonyms import pseudonyms
+from headstart_healthcare.trail.chain import FILE, HASH, append, read
+
+EVIDENCE = (
+    "recipe.lock.yaml", "env.json", "data.json", "split.json", f"model/{MANIFEST}", "predictions.parquet", "metrics.json",
+    "quarantine.csv",
+)  # fmt: skip
+"""Files that nothing writes again once a run is over; `model/manifest.json` holds the hashes of the model's own."""
+
+SETTLED = "model/evaluations.json"
+
+
+class Trail:
+    """Tracker: writes a line for each thing of a clinical run that decides what its model is and says."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._waiting: list[dict[str, Any]] = []  # until the data have said that they are clinical
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Hear one event."""
+        name = event["event"]
+        if name in ("start", "end"):
+            self._folder = Path(event["folder"])
+        if name == "start":
+            self._waiting = []
+        if name in _TOLD:
+            self._waiting.append({"event": name, "time": event["time"], **_TOLD[name](event)})
+        if name not in _TOLD or self._folder is None:  # a run that goes on tells its folder at the end only
+            return
+        if (self._folder / FILE).exists() or _is_clinical(event, self._folder):
+            last = append(self._folder / FILE, self._waiting)
+            self._waiting = []
+            if name == "end":
+                append(self._folder / FILE, [{"event": "seal", "time": event["time"], "seal": seal_of(last)}])
+
+
+def seal_of(last: str) -> str:
+    """What only a holder of the project's key can make of the last hash: a trail written anew does not have it."""
+    return pseudonyms().of("seal", last)
+
+
+def faults_of(folder: Path) -> list[str]:
+    """What does not hold in the trail of a run and the files that it names, whole sentences; none = it all does.
+
+    Raises:
+        DataError: There is no trail, or it is none.
+    """
+    from headstart_healthcare.trail.chain import breaks
+
+    entries = read(folder / FILE)
+    ends = [entry for entry in entries if entry["event"] == "end"]
+    found = breaks(entries)
+    if not ends or entries[-1]["event"] != "seal":
+        found.append("the trail has no end: the run was stopped, or lines were cut off.")
+    elif entries[-1]["seal"] != seal_of(str(entries[-2][HASH])):
+        found.append("the seal was not made with this project's key: the trail was written anew, or the key is another one.")
+    for name, expected in (ends[-1]["files"] if ends else {}).items():
+        path = folder / name
+        if not path.exists() or file_hash(path) != expected:
+            found.append(f"{name} is {'missing' if not path.exists() else 'not what it was'} when the run ended.")
+    return [*found, *_model_faults(folder)]
+
+
+def _model_faults(folder: Path) -> list[str]:
+    manifest = folder / "model" / MANIFEST
+    hashes: Mapping[str, str] = read_json(manifest) if manifest.exists() else {}
+    files = {name: manifest.parent / name for name in hashes}
+    changed = [name for name, path in files.items() if not path.exists() or file_hash(path) != hashes[name]]
+    return [f"model/{name} is missing or not what it was when the model was saved." for name in changed]
+
+
+def _is_clinical(event: Mapping[str, Any], folder: Path) -> bool:
+    if event["event"] == "data":
+        return bool(event.get("research_only"))
+    path = folder / "data.json"
+    return event["event"] == "end" and path.exists() and bool((read_json(path).get("facts") or {}).get("research_only"))
+
+
+def _start(event: Mapping[str, Any]) -> dict[str, Any]:
+    who = pseudonyms().of("user", getpass.getuser())
+    return {"run": Path(event["folder"]).name, "who": who, "backbone": event["backbone"], "strategy": event["strategy"]}
+
+
+def _data(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {"flow": event.get("flow"), "set aside": len(event.get("quarantined") or ())}
+
+
+def _some(*names: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    return lambda event: {name: event.get(name) for name in names}
+
+
+def _end(event: Mapping[str, Any]) -> dict[str, Any]:
+    folder = Path(event["folder"])
+    files = {name: file_hash(folder / name) for name in EVIDENCE if (folder / name).exists()}
+    return {"files": files, "thresholds": _thresholds(folder)}
+
+
+def _thresholds(folder: Path) -> dict[str, float]:
+    """Question -> threshold that decides, settled on validation."""
+    settled = read_json(folder / SETTLED) if (folder / SETTLED).exists() else {}
+    questions = [questions for one in settled.values() for questions in (one.get("questions") or {}).items()]
+    return {label: known["threshold"] for label, known in questions}
+
+
+_TOLD: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "start": _start,
+    "data": _data,
+    "split": _some("how", "sizes"),
+    "audit": _some("found", "moved", "dropped"),
+    "resumed": _some("phase", "epoch", "step"),
+    "warning": _some("message"),
+    "result": _some("selected_by"),
+    "stopped": _some("error"),
+    "end": _end,
+}
+"""Event -> what of it is kept."""

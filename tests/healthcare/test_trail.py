@@ -1,0 +1,117 @@
+"""The audit trail: what a clinical run did hangs together, and any later change is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from headstart.cli.main import cli
+from headstart.errors import HeadstartError
+from headstart.recipe import Part, Recipe
+from headstart_healthcare.privacy.pseudonyms import VARIABLE
+from headstart_healthcare.trail.chain import FILE, append, breaks, linked, read
+from headstart_healthcare.trail.keeping import Trail, faults_of, seal_of
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a generated file of MedMNIST's layout."""
+    root = tmp_path_factory.mktemp("trail")
+    rng, arrays = np.random.default_rng(0), {}
+    for part, count in (("train", 32), ("val", 24), ("test", 24)):
+        labels = np.arange(count) % 2
+        images = rng.integers(0, 90, (count, 28, 28)) + labels[:, None, None] * 120
+        arrays |= {f"{part}_images": images.astype(np.uint8), f"{part}_labels": labels[:, None].astype(np.uint8)}
+    np.savez(root / "set.npz", **arrays)
+    data = Part("healthcare/medmnist", {"path": str(root / "set.npz"), "set": "pneumoniamnist", "group": "none"})
+    network = Part("vision/efficientnet-lite0", {"size": 32, "weights": "none"})
+    return Recipe(data, network, strategy=Part("probe", {"epochs": 1}), baselines="none").run(root / "runs").folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy that may be changed."""
+    return Path(shutil.copytree(finished, tmp_path / finished.name))
+
+
+def verified(run: Path) -> tuple[int, str]:
+    """Exit code of the command and what it says."""
+    done = CliRunner().invoke(cli, ["audit", "verify", str(run)])
+    if isinstance(done.exception, HeadstartError):
+        return done.exception.exit_code, str(done.exception)
+    return done.exit_code, done.output
+
+
+def test_a_run_tells_what_decided_its_model_and_is_verified(run):
+    entries = read(run / FILE)
+    events = [entry["event"] for entry in entries]
+    assert events[0] == "start" and events[-2:] == ["end", "seal"]
+    assert {"data", "split", "result"} <= set(events)
+    settled = json.loads((run / "model/evaluations.json").read_text())["healthcare/clinical"]["questions"]
+    assert entries[-2]["thresholds"] == {label: one["threshold"] for label, one in settled.items()}
+    assert {"predictions.parquet", "model/manifest.json", "metrics.json"} <= set(entries[-2]["files"])
+    code, said = verified(run)
+    assert code == 0 and entries[-1]["hash"] in said
+    shown = CliRunner().invoke(cli, ["audit", "show", str(run)])
+    assert len(shown.output.splitlines()) == len(entries)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "predictions.parquet", "model/evaluations.json"])
+def test_a_file_that_was_changed_is_named(run, name):
+    with (run / name).open("ab") as file:
+        file.write(b" ")
+    code, said = verified(run)
+    assert code == 3 and f"{name} is" in said
+
+
+def test_a_report_may_be_written_again(run):
+    (run / "report.html").write_text("again")
+    assert faults_of(run) == []
+
+
+def test_a_line_that_was_changed_left_out_or_cut_off_is_found(run):
+    lines = (run / FILE).read_text().splitlines()
+    for changed, words in (
+        ([lines[0].replace("probe", "other"), *lines[1:]], "line 1 (start) was changed"),
+        ([*lines[:1], *lines[2:]], "line 2 does not follow"),
+        (lines[:-2], "has no end"),
+        ([*lines[:-1], "{"], "changed or cut off"),
+    ):
+        (run / FILE).write_text("\n".join(changed) + "\n")
+        code, said = verified(run)
+        assert code == 3 and words in said, words
+
+
+def test_a_trail_that_was_written_anew_lacks_the_seal(run, tmp_path, monkeypatch):
+    """Whoever changes a line can link all lines anew, but cannot make the seal without the project's key."""
+    entries = [{k: v for k, v in one.items() if k not in ("before", "hash", "number")} for one in read(run / FILE)]
+    entries[0]["strategy"] = "other"
+    (run / FILE).write_text("".join(json.dumps(one) + "\n" for one in linked(entries)))
+    assert breaks(read(run / FILE)) == []
+    assert "the seal was not made with this project's key" in verified(run)[1]
+    before = seal_of("a")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "other.key"))
+    assert seal_of("a") != before
+
+
+def test_a_run_that_goes_on_elsewhere_continues_its_trail_and_others_have_none(tmp_path):
+    append(tmp_path / FILE, [{"event": "start"}, {"event": "stopped"}])
+    trail, time = Trail(), "2026-01-01"
+    trail({"event": "resumed", "time": time, "phase": "head", "epoch": 2, "step": 7})
+    trail({"event": "end", "time": time, "folder": str(tmp_path)})
+    entries = read(tmp_path / FILE)
+    assert [entry["event"] for entry in entries] == ["start", "stopped", "resumed", "end", "seal"]
+    assert breaks(entries) == []
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    trail({"event": "start", "time": time, "folder": str(plain), "backbone": "b", "strategy": "s"})
+    trail({"event": "data", "time": time})
+    trail({"event": "end", "time": time, "folder": str(plain)})
+    assert not (plain / FILE).exists()
+    code, said = verified(plain)
+    assert code == 3 and "only runs on clinical data have one" in said
