@@ -64,14 +64,17 @@ class Contestant:
         return median(each[name] for each in self.rounds)
 
 
-def rival_python() -> str:
-    """Python of the rivals' own environment, which is made where it is missing."""
+def rival_python(further: Sequence[str] = ()) -> str:
+    """Python of the rivals' own environment, which is made where it is missing; `further` are packages that it gets as well."""
     python = HOME / "bin/python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True)
     needed = "import fastai, lightning, timm, transformers, accelerate, sklearn"
     if subprocess.run([str(python), "-c", needed], check=False).returncode:
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *TORCH, *RIVALS], check=True)
+    wanted = "import sys; from importlib.metadata import version; [version(each.split('==')[0]) for each in sys.argv[1:]]"
+    if subprocess.run([str(python), "-c", wanted, *further], check=False, stderr=subprocess.DEVNULL).returncode:
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *TORCH, *RIVALS, *further], check=True)
     return str(python)
 
 
