@@ -36,7 +36,12 @@ if TYPE_CHECKING:
     from headstart.run import Run as Run
     from headstart.run import load as load
     from headstart.stages import Stage as Stage
+    from headstart.staging import find_stages as find_stages
     from headstart.strategy import Strategy as Strategy
+    from headstart.tables import Sheet as Sheet
+    from headstart.tables import read_table as read_table
+    from headstart.weights_file import WeightsFile as WeightsFile
+    from headstart.weights_file import find_weights as find_weights
 
 _HOME = {
     "Backbone": "headstart.backbone",
@@ -55,13 +60,18 @@ _HOME = {
     "Prediction": "headstart.head",
     "Recipe": "headstart.recipe",
     "Run": "headstart.run",
+    "Sheet": "headstart.tables",
     "Stage": "headstart.stages",
     "Strategy": "headstart.strategy",
     "Target": "headstart.example",
     "WeightsCard": "headstart.backbone",
+    "WeightsFile": "headstart.weights_file",
+    "find_stages": "headstart.staging",
+    "find_weights": "headstart.weights_file",
     "hookimpl": "headstart.hookspecs",
     "load": "headstart.run",
     "locate": "headstart.place",
+    "read_table": "headstart.tables",
 }
 
 __all__ = [
@@ -81,16 +91,21 @@ __all__ = [
     "Prediction",
     "Recipe",
     "Run",
+    "Sheet",
     "Stage",
     "Strategy",
     "Target",
     "WeightsCard",
+    "WeightsFile",
     "__version__",
     "errors",
+    "find_stages",
+    "find_weights",
     "hookimpl",
     "load",
     "locate",
     "metrics",
+    "read_table",
 ]
 
 

@@ -17,8 +17,8 @@ from headstart.histogram import histogram
 STRENGTHS = (1.0, 10.0, 100.0)
 """Inverse regularisation C of the logistic regression, from which the validation part (else 3 folds of train) chooses."""
 FOLDS = 3
-FEATURES = {"text": "tfidf", "image": "histogram"}
-"""Modality -> what a plain method looks at."""
+FEATURES = {"text": "tfidf", "image": "histogram", "numbers": "numbers"}
+"""Modality, or form of the data's own plain views -> what a plain method looks at."""
 PLAIN = ("majority", "mean")
 KNOWN = (*PLAIN, *(f"{features}-{learner}" for features in FEATURES.values() for learner in ("logistic", "ridge")))
 

@@ -70,6 +70,14 @@ class Data(ABC):
         """Ways to answer without learning, by name, where the core knows none for the target; a run is compared with them."""
         return {}
 
+    def plain_view(self, input: Any) -> str | np.ndarray | None:
+        """What a method without a network looks at: a text, whose words it counts, or finite numbers [F].
+
+        A run is then compared with a logistic or ridge regression on them. None = the core knows for texts and pictures, and
+        has no such baseline for other modalities.
+        """
+        return None
+
     def pinned(self) -> Mapping[str, Any]:
         """Options that fix what was guessed while reading, written into `recipe.lock.yaml` so that no one guesses again."""
         return {}

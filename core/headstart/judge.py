@@ -13,6 +13,7 @@ from headstart.example import Example, Target
 from headstart.head import Prediction
 from headstart.intervals import Interval, paired_difference, score_intervals
 from headstart.outcome import Outcome
+from headstart.plain_views import plainly_seen
 from headstart.scores import LOWER_IS_BETTER, HeadScore, scores_for
 
 Intervals = Mapping[str, Interval]
@@ -92,8 +93,9 @@ def pool(outcomes: Sequence[Outcome]) -> Outcome:
 def run_baselines(built: Built, parts: Mapping[str, Sequence[Example]], *, seed: int, fold: int, tell: Tell) -> list[Outcome]:
     """Every baseline for this kind of data, trained on the same examples and tested on the same ones; then its plain ways."""
     outcomes, target = [], built.data.target
-    for name in baseline_names(built.data.modality, target):
-        predictions = predict_baseline(name, parts["train"], parts["val"], parts["test"], target, seed)
+    modality, seen = plainly_seen(built.data, parts)
+    for name in baseline_names(modality, target):
+        predictions = predict_baseline(name, seen["train"], seen["val"], seen["test"], target, seed)
         outcomes.append(Outcome(name, "test", parts["test"], predictions, fold))
         tell("baseline", name=name, examples=len(predictions))
     for name, answer in built.data.plain().items():

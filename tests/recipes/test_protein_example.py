@@ -32,13 +32,13 @@ def own_tests(*which: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_examples_own_tests_pass():
-    done = own_tests("--ignore=tests/test_runs.py")
+    done = own_tests("--ignore=tests/test_runs.py", "--ignore=tests/test_readme.py")
     assert done.returncode == 0, done.stdout[-4000:]
 
 
 @pytest.mark.slow  # three whole runs with their reports
 def test_the_examples_whole_runs_pass():
-    done = own_tests("tests/test_runs.py")
+    done = own_tests("tests/test_runs.py", "tests/test_readme.py")
     assert done.returncode == 0, done.stdout[-4000:]
 
 

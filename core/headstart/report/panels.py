@@ -76,7 +76,7 @@ def training_facts(evidence: Evidence) -> list[tuple[str, str]]:
     """Short facts for a two-column list; only what the files say."""
     ledger, epochs = evidence.files.ledger, last_round(evidence.files.epochs)
     phases = ledger.get("phases") or []
-    facts: list[tuple[str, str]] = []
+    facts = [("weights", str(e["message"])) for e in evidence.files.events if e.get("event") == "origin"]
     if ledger.get("total_steps"):
         facts.append(("optimiser steps", f"{ledger['total_steps']:,} in {words.count(len(phases), 'phase')}"))
     if seconds := sum(float(epoch.get("seconds") or 0) for epoch in epochs):

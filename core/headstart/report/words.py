@@ -37,6 +37,8 @@ MODEL_NAMES = {
     "tfidf-ridge": "TF-IDF + ridge regression",
     "histogram-logistic": "colour histogram + logistic regression",
     "histogram-ridge": "colour histogram + ridge regression",
+    "numbers-logistic": "plain features + logistic regression",
+    "numbers-ridge": "plain features + ridge regression",
 }
 IN_POINTS = frozenset(
     {"accuracy", "macro_f1", "micro_f1", "balanced_accuracy", "auroc", "average_precision", "mean_average_precision"}

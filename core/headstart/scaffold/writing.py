@@ -25,6 +25,7 @@ PARTS: Mapping[str, tuple[str, str, str, str]] = {
 }
 TRAINING = {True: "stages: 3, epochs: 20, lr: 0.05", False: "epochs: 30, lr: 0.01"}  # of its own strategy, of the core's
 PLACE = re.compile(r"@\{(?P<name>[a-z_]+)\}")
+LINE = 128  # characters; the written pyproject.toml says so to ruff
 OF_THE_CORE = {"head": "linear", "strategy": "full"}  # what a recipe names where the package has none of its own
 
 
@@ -197,13 +198,19 @@ def _grouped(lines: Sequence[str]) -> list[str]:
             names.setdefault(f"from {module} import", set()).update(name.strip() for name in imported.split(","))
         else:
             names.setdefault(line, set())
-    whole = [f"{start} {', '.join(sorted(found))}" if found else start for start, found in names.items()]
+    whole = [_import(start, sorted(found)) if found else start for start, found in names.items()]
     grouped: list[str] = []
     for line in sorted(whole, key=_import_order):
         if grouped and _import_order(grouped[-1])[0] != _import_order(line)[0]:
             grouped.append("")
         grouped.append(line)
     return grouped
+
+
+def _import(start: str, names: Sequence[str]) -> str:
+    """One import; where it is too long for a line, a line for each name."""
+    line = f"{start} {', '.join(names)}"
+    return line if len(line) <= LINE else f"{start} (\n" + "".join(f"    {name},\n" for name in names) + ")"
 
 
 def signals(count: int = 64, length: int = 48) -> str:

@@ -8,7 +8,7 @@ import torch
 from headstart import errors
 
 from headstart_protein.encoder import ProteinEncoder
-from headstart_protein.weights import ESM2_8M, find_weights
+from headstart_protein.weights import ESM2_8M, weights_at
 
 FOLDERS = ["esm", "bert"]
 
@@ -67,7 +67,7 @@ def test_stages_follow_the_layers_and_own_everything(folder):
     layers = backbone.network.config.num_hidden_layers
     names = [stage.name for stage in backbone.stages]
     assert names[: layers + 1] == ["embeddings", *(f"layer.{at}" for at in range(layers))]
-    assert names[layers + 1 :] == (["final"] if folder.name.startswith("esm") else [])
+    assert names[layers + 1 :] == (["emb_layer_norm_after"] if folder.name.startswith("esm") else [])
     assert not any("contact_head" in name or "pooler" in name for name, _ in backbone.network.named_parameters())
 
 
@@ -81,7 +81,7 @@ def test_long_proteins_are_cut_and_say_so(bert):
 
 
 def test_saving_and_making_again_gives_the_same(folder, tmp_path):
-    options = {"weights": str(folder), "pooling": "max", "sha256": find_weights(str(folder)).sha256}
+    options = {"weights": str(folder), "pooling": "max", "sha256": weights_at(str(folder)).sha256}
     backbone = ProteinEncoder(**options)
     with torch.no_grad():
         backbone.network.embeddings.word_embeddings.weight.mul_(2)
@@ -102,7 +102,7 @@ def test_a_file_with_another_hash_is_refused_before_it_is_read(folder, tmp_path)
     [
         ("facebook/esm2_t6_8M_UR50D", "needs its commit: facebook/esm2_t6_8M_UR50D@<40 digits>"),
         ("facebook/esm2_t6_8M_UR50D@main", "needs its commit"),
-        ("./nowhere", "there is no folder './nowhere'"),
+        ("./nowhere", "there is no file or folder './nowhere'"),
     ],
 )
 def test_weights_that_cannot_be_pinned_are_refused(place, message):
@@ -120,7 +120,8 @@ def test_a_hub_id_offline_prints_the_line_that_fetches_it(monkeypatch, tmp_path)
 def test_another_architecture_and_a_foreign_vocabulary_are_refused(bert, tmp_path):
     config = json.loads((bert / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "gpt2"}))
-    (tmp_path / "vocab.txt").write_text((bert / "vocab.txt").read_text())
+    for name in ("vocab.txt", "model.safetensors"):
+        (tmp_path / name).write_bytes((bert / name).read_bytes())
     with pytest.raises(errors.WeightsError, match="model_type is 'gpt2'; known here: bert, esm"):
         ProteinEncoder(weights=str(tmp_path))
     (tmp_path / "vocab.txt").write_text("[PAD]\nthe\nof\n")

@@ -94,7 +94,7 @@ def test_a_given_group_and_split_take_the_place_of_families(write):
         ("p.fasta", "ACDE\n>a\nACDE\n", {}, r"p\.fasta:1: stands before the first header"),
         ("p.fasta", ">a class=x\nAC\n>a class=y\nAD\n", {}, r"p\.fasta:3: the id 'a' stands before"),
         ("p.fasta", ">a class=x\n>b class=y\nAD\n", {}, r"p\.fasta:1: the sequence is empty"),
-        ("p.csv", "seq,label\nACD\n", {}, r"p\.csv:2: has another number of fields"),
+        ("p.csv", "seq,label\nACDE,a\nACD\n", {}, r"p\.csv:3: 1 fields where the header has 2"),
         ("p.csv", "text,label\nACD,a\n", {}, r"no column looks like a sequence \(text, label\)"),
         ("p.csv", "seq,kind\nACD,a\n", {}, "nothing looks like a label"),
         ("p.csv", "seq,label\nACD,a\n", {"group": "clan"}, r"no 'clan' \(data\.group\)"),

@@ -6,6 +6,7 @@ import ast
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -37,6 +38,18 @@ def test_every_choice_of_parts_is_a_package_of_sound_files(kinds):
         f"src/headstart_audio/{kind}.py" for kind in kinds
     }
     assert ("tests/stand_ins.py" in files) == (not {"backbone", "data"} <= set(kinds))
+
+
+@pytest.mark.parametrize("kinds", [KINDS, ("head",)], ids="+".join)
+def test_a_long_name_is_written_in_lines_that_fit(kinds):
+    long = names_for("headstart-magnetoencephalography")
+    wide = [
+        (path, line)
+        for path, text in package_files(long, kinds).items()
+        for line in text.splitlines()
+        if path.endswith(".py") and len(line) > 128
+    ]
+    assert wide == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -100,14 +113,31 @@ def test_the_written_tests_pass(kinds, tmp_path):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.fixture(scope="module")
+def mypy_cache(tmp_path_factory) -> str:
+    """What mypy learnt of torch, kept from one of these tests to the next."""
+    return f"--cache-dir={tmp_path_factory.mktemp('mypy')}"
+
+
 @pytest.mark.slow  # as above
-@pytest.mark.parametrize("kinds", [(), ("head",)], ids=lambda kinds: "+".join(kinds) or "all")
-def test_the_written_package_passes_mypy_strict_and_ruff(kinds, tmp_path):
+@pytest.mark.parametrize(
+    "kinds", [(), ("backbone",), ("head",), ("strategy",), ("data",)], ids=lambda kinds: "+".join(kinds) or "all"
+)
+def test_the_written_package_passes_mypy_strict_and_ruff(kinds, tmp_path, mypy_cache):
     package = write_package("headstart-audio", kinds, tmp_path)
     environment = {**as_installed(package, tmp_path / "site"), "MYPYPATH": "src"}
-    for tool in (("mypy",), ("ruff", "check", "--no-cache", "."), ("ruff", "format", "--no-cache", "--check", ".")):
+    for tool in (("mypy", mypy_cache), ("ruff", "check", "--no-cache", "."), ("ruff", "format", "--no-cache", "--check", ".")):
         done = call(environment, *tool, cwd=package)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow  # as above
+def test_the_plugin_of_the_tutorial_passes_mypy_strict(tmp_path, mypy_cache):
+    page = (Path(__file__).parents[3] / "docs/write-a-plugin.md").read_text(encoding="utf-8")
+    code = re.search(r"<!-- file: digits\.py -->\n```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "digits.py").write_text(code[1], encoding="utf-8")
+    done = call(dict(os.environ), "mypy", "--strict", mypy_cache, "digits.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

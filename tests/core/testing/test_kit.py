@@ -354,6 +354,24 @@ def test_a_head_that_breaks_a_clause_is_red_for_it(use, check, says):
     assert run_check(HeadCase(use=Nearest), CHECKS["head", check]).outcome == "passed"
 
 
+class Greedy(Nearest):
+    """Reads the auxiliary port when it predicts, where none is given."""
+
+    training_ports = ("aux1",)
+
+    def predict(self, features):
+        return super().predict({"pooled": features["pooled"] + features["aux1"].mean(dim=(2, 3))})
+
+
+def test_a_head_that_predicts_from_an_auxiliary_port_is_red_for_it():
+    check = CHECKS["head", "auxiliary_ports_are_read_in_training_alone"]
+    result = run_check(HeadCase(use=Greedy, ports={"pooled": 8, "aux1": 8}), check)
+    assert (result.outcome, "does not do without aux1" in result.message) == ("failed", True), result.message
+    assert run_check(HeadCase(use=Nearest), check).outcome == "skipped"
+    aux = HeadCase(use="aux", options={"on": ["aux1"]}, ports={"pooled": 8, "aux1": 8})
+    assert run_check(aux, check).outcome == "passed"
+
+
 class Rows(Data):
     """Sound data in memory."""
 

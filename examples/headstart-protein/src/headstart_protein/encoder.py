@@ -12,9 +12,9 @@ import torch
 from headstart import Backbone, Features, Place, errors, locate
 from torch import Tensor
 
-from headstart_protein.network import find_stages, load_network, quietly
+from headstart_protein.network import load_network, quietly, stages_of
 from headstart_protein.vocabulary import Vocabulary, read_vocabulary
-from headstart_protein.weights import card_of, find_weights
+from headstart_protein.weights import card_of, weights_at
 
 SPECIALS = 2  # one token before the sequence, one behind it
 USUAL = 1022  # residues that ESM-2 was trained with at most (Lin et al. 2023); its rotary positions know no limit
@@ -52,13 +52,13 @@ class ProteinEncoder(Backbone):
         max_residues: int | None = None,
     ) -> None:
         super().__init__()
-        found = find_weights(weights, sha256)
-        self.vocabulary = read_vocabulary(found.folder, locate(vocabulary) if vocabulary else None)
+        found = weights_at(weights, sha256)
+        self.vocabulary = read_vocabulary(found.path.parent, locate(vocabulary) if vocabulary else None)
         self.network = load_network(found, pretrained=pretrained)
-        _check_vocabulary(self.network, self.vocabulary, str(found.folder))
+        _check_vocabulary(self.network, self.vocabulary, str(found.path.parent))
         self.pooling = pooling
         self.max_residues = _max_residues(self.network, max_residues)
-        self.stages = find_stages(self.network)
+        self.stages = stages_of(self.network)
         width = int(self.network.config.hidden_size)
         self.ports = {"pooled": width, "tokens": width, "mask": 1}
         expects = f"residues of proteins, up to {self.max_residues:,}"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from headstart import errors
+from headstart import Sheet, errors, read_table
 
 FASTA = (".fasta", ".fa", ".faa", ".fas")
-TABLES = {".csv": ",", ".tsv": "\t"}
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+SEPARATOR = "|"  # between the labels of a set
 SEQUENCE_NAMES = ("sequence", "seq", "protein", "aa", "aa_sequence", "residues")
 
 
@@ -38,7 +37,7 @@ def read_records(path: Path, *, sequence: str | None = None, id: str | None = No
     """Records of a file in its order, told by its suffix; a further `.gz` is unpacked.
 
     Args:
-        path: .fasta, .fa, .faa, .fas, .csv or .tsv.
+        path: .fasta, .fa, .faa, .fas, .csv, .tsv, .jsonl or .parquet.
         sequence: Column of the sequence; None = the one whose name says so. Of no use to FASTA.
         id: Column of ids; None = "id" where there is one. Of no use to FASTA.
 
@@ -48,8 +47,7 @@ def read_records(path: Path, *, sequence: str | None = None, id: str | None = No
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     if suffix not in (*FASTA, *TABLES):
         raise errors.DataError(f"{path}: cannot read '{suffix or path.name}'; known: {', '.join((*FASTA, *TABLES))}, also .gz")
-    text = _text_of(path)
-    found = list(_of_fasta(text, path) if suffix in FASTA else _of_table(text, path, TABLES[suffix], sequence, id))
+    found = list(_of_fasta(_text_of(path), path) if suffix in FASTA else _of_table(read_table(path), sequence, id))
     if not found:
         raise errors.DataError(f"{path}: holds no sequence")
     return found
@@ -84,28 +82,26 @@ def _record(header: str, sequence: str, where: str) -> Record:
     return Record(where, words[0] if words else "", sequence, dict(pairs))
 
 
-def _of_table(text: str, path: Path, separator: str, sequence: str | None, id: str | None) -> Iterator[Record]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    names = list(reader.fieldnames or ())
+def _of_table(sheet: Sheet, sequence: str | None, id: str | None) -> Iterator[Record]:
+    names, path = list(sheet.columns), Path(sheet.source)
     column = column_named(sequence, names, path, "sequence") if sequence else guessed(names, path)
     ids = column_named(id, names, path, "id") if id else next((name for name in names if name.lower() == "id"), None)
-    try:
-        for row in reader:
-            where = f"{path}:{reader.line_num}"
-            if None in row or None in row.values():
-                raise errors.DataError(f"{where}: has another number of fields than the header ({', '.join(names)})")
-            yield Record(where, row[ids].strip() if ids else "", row[column], row)
-    except csv.Error as error:
-        raise errors.DataError(f"{path}:{reader.line_num}: {error}") from error
+    rows = zip(*sheet.columns.values(), strict=True)
+    for line, cells in zip(sheet.lines, rows, strict=True):
+        row = {name: _text(cell) for name, cell in zip(names, cells, strict=True)}
+        yield Record(f"{path}:{line}", row[ids].strip() if ids else "", row[column], row)
+
+
+def _text(cell: str | tuple[str, ...] | None) -> str:
+    """A cell as a csv would have it: a list of labels with "|" between them, nothing as an empty text."""
+    return SEPARATOR.join(cell) if isinstance(cell, tuple) else cell or ""
 
 
 def guessed(names: Sequence[str], path: Path) -> str:
     """The column of the sequences, by its name."""
     found = next((name for known in SEQUENCE_NAMES for name in names if name.strip().lower() == known), None)
     if found is None:
-        raise errors.DataError(
-            f"{path}:1: no column looks like a sequence ({', '.join(names)}); name it with `sequence: COLUMN`"
-        )
+        raise errors.DataError(f"{path}: no column looks like a sequence ({', '.join(names)}); name it with `sequence: COLUMN`")
     return found
 
 

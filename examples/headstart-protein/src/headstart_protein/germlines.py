@@ -19,7 +19,7 @@ from headstart_protein.alphabet import clean
 from headstart_protein.clusters import check_identity, in_families
 from headstart_protein.duplicates import without_duplicates
 from headstart_protein.fasta import read_records
-from headstart_protein.table import excerpt_of
+from headstart_protein.table import excerpt_of, words_of
 from headstart_protein.targets import UNLABELLED
 
 FIRST = "*01"  # IMGT's name of the allele that was described first
@@ -106,6 +106,10 @@ class Germlines(Data):
         """The first 60 residues."""
         return excerpt_of(input)
 
+    def plain_view(self, input: Any) -> str:
+        """Words of three residues."""
+        return words_of(input)
+
     @cached_property
     def _loaded(self) -> tuple[list[Example], dict[str, Any]]:
         every = list(self._genes(read_table(locate(self._table))))
@@ -137,7 +141,7 @@ class Germlines(Data):
     def _example(self, locus: str, species: str, gene: str, aligned: str) -> Example:
         targets = {"locus": locus, "species": species}
         target = regions_of(aligned) if self._learn == "regions" else targets[self._learn]
-        return Example(f"{species} {gene}", clean(aligned).sequence, target, None, {})
+        return Example(f"{species} {gene}", clean(aligned).sequence, target)
 
 
 def regions_of(aligned: str) -> tuple[str, ...]:

@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from headstart import Stage, errors
+from headstart import Stage, WeightsFile, errors, find_stages
 from torch import nn
 
-from headstart_protein.weights import Weights
+from headstart_protein.weights import config_of
 
 ARCHITECTURES = ("bert", "esm", "roberta", "roformer", "electra")
 """Those of transformers with `embeddings` and `encoder.layer`: ProtBert, AntiBERTy, IgBert; ESM-1b and ESM-2; AntiBERTa ..."""
 
 
-def load_network(weights: Weights, *, pretrained: bool) -> Any:
+def load_network(weights: WeightsFile, *, pretrained: bool) -> Any:
     """The encoder in float32, without pooler or task head; random weights follow torch's global seed.
 
     Raises:
@@ -28,25 +28,23 @@ def load_network(weights: Weights, *, pretrained: bool) -> Any:
     config = _config(weights)
     if not pretrained:
         return _bare(AutoModel.from_config(config).float())
-    if weights.file is None:
-        raise errors.WeightsError(f"{weights.folder} holds no model.safetensors; copy it there, or set pretrained: false")
     try:
         with quietly():
             network, report = AutoModel.from_pretrained(
-                str(weights.folder),
+                str(weights.path.parent),
                 config=config,
                 dtype=torch.float32,
-                use_safetensors=weights.file.suffix == ".safetensors",
+                use_safetensors=weights.path.suffix == ".safetensors",
                 weights_only=True,
                 local_files_only=True,
                 trust_remote_code=False,
                 output_loading_info=True,
             )
     except Exception as error:  # truncated files, wrong shapes and foreign formats all raise differently
-        raise errors.WeightsError(f"{weights.file} cannot be loaded as the network of its config.json: {error}") from error
+        raise errors.WeightsError(f"{weights.path} cannot be loaded as the network of its config.json: {error}") from error
     missing = [name for name in report["missing_keys"] if not name.startswith(UNUSED)]
     if missing:
-        raise errors.WeightsError(f"{weights.file} lacks {len(missing)} tensors of its config.json's network: {missing[0]} ...")
+        raise errors.WeightsError(f"{weights.path} lacks {len(missing)} tensors of its config.json's network: {missing[0]} ...")
     return _bare(network)
 
 
@@ -78,41 +76,23 @@ def _bare(network: Any) -> Any:
     return network
 
 
-def _config(weights: Weights) -> Any:
+def _config(weights: WeightsFile) -> Any:
     from transformers import CONFIG_MAPPING
 
-    content = weights.config()
+    content = config_of(weights)
     kind = content.pop("model_type", None)
     if kind not in ARCHITECTURES:
         raise errors.WeightsError(
-            f"{weights.folder / 'config.json'}: model_type is {kind!r}; known here: {', '.join(ARCHITECTURES)}; "
+            f"{weights.path.parent / 'config.json'}: model_type is {kind!r}; known here: {', '.join(ARCHITECTURES)}; "
             "code that comes with weights is never run"
         )
     plain = {key: value for key, value in content.items() if key != "auto_map" and not key.startswith("_")}
     return CONFIG_MAPPING[kind].from_dict({**plain, "use_cache": False})
 
 
-def find_stages(network: nn.Module) -> tuple[Stage, ...]:
-    """Stages "embeddings", "layer.0" ... "layer.N-1" and, where something with weights follows the layers, "final".
+def stages_of(network: nn.Module) -> tuple[Stage, ...]:
+    """Stages "embeddings", "layer.0" ... "layer.N-1" and, in ESM-2, the norm behind them, as three tokens meet them.
 
     Tensors that every layer reads (angles of rotary positions) are loose ones of the first stage.
     """
-    layers = [f"encoder.layer.{at}" for at, _ in enumerate(network.get_submodule("encoder.layer").children())]
-    before = ["embeddings", *(name for name, _ in network.named_children() if name == "embeddings_project")]
-    after = [f"encoder.{name}" for name, child in network.get_submodule("encoder").named_children() if _is_layer_norm(child)]
-    claimed = tuple(f"{path}." for path in (*before, *layers, *after))
-    loose = tuple(name for name in _tensors(network) if not name.startswith(claimed))
-    final = (Stage("final", tuple(after)),) if after else ()
-    return (
-        Stage("embeddings", tuple(before), loose),
-        *(Stage(f"layer.{at}", (path,)) for at, path in enumerate(layers)),
-        *final,
-    )
-
-
-def _is_layer_norm(module: nn.Module) -> bool:
-    return isinstance(module, nn.LayerNorm)
-
-
-def _tensors(network: nn.Module) -> list[str]:
-    return [name for name, _ in (*network.named_parameters(), *network.named_buffers())]
+    return find_stages(network, lambda: network(input_ids=torch.zeros(1, 3, dtype=torch.long)))

@@ -36,7 +36,8 @@ class Read:
 
 
 class ProteinTable(Data):
-    """Sequences with labels from FASTA (.fasta, .fa, .faa, .fas) or a table (.csv, .tsv), also packed as .gz.
+    """Sequences with labels from FASTA (.fasta, .fa, .faa, .fas) or a table (.csv, .tsv, .jsonl, .parquet), also
+    packed as .gz.
 
     In FASTA a label is a word `key=value` of the header: `>P12345 class=enzyme`. For a label of each residue it is a text as
     long as the sequence, one letter a residue, "-" where nothing is known. Gaps and a stop at the end are removed, with their
@@ -122,6 +123,10 @@ class ProteinTable(Data):
         """The first 60 residues."""
         return excerpt_of(input)
 
+    def plain_view(self, input: Any) -> str:
+        """Words of three residues: what a protein's composition and motifs alone can tell."""
+        return words_of(input)
+
     @cached_property
     def _loaded(self) -> tuple[list[Example], dict[str, Any]]:
         path = locate(self._path)
@@ -177,6 +182,11 @@ class ProteinTable(Data):
 def excerpt_of(sequence: str) -> str:
     """The first 60 residues."""
     return sequence if len(sequence) <= EXCERPT else f"{sequence[: EXCERPT - 1]}…"
+
+
+def words_of(sequence: str) -> str:
+    """Every three residues that stand side by side, as words."""
+    return " ".join(sequence[at : at + 3] for at in range(max(1, len(sequence) - 2)))
 
 
 def _names(records: Sequence[Record]) -> list[str]:

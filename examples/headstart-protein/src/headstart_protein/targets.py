@@ -10,12 +10,11 @@ from typing import Any, Literal
 from headstart import Example, Target, errors
 
 from headstart_protein.alphabet import Cleaned
-from headstart_protein.fasta import Record
+from headstart_protein.fasta import SEPARATOR, Record
 
 Kind = Literal["class", "labels", "number", "residues"]
 UNLABELLED = "-"
 """Label of a residue of which nothing is known: it counts neither in the loss nor in the scores."""
-SEPARATOR = "|"
 
 
 def read_target(text: str | None, kind: Kind, record: Record, cleaned: Cleaned) -> Any:
