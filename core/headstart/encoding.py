@@ -5,11 +5,15 @@ from __future__ import annotations
 import codecs
 import gzip
 import re
+import zlib
 from pathlib import Path
 
 from headstart.errors import DataError
 
 SAMPLE = 1 << 18  # bytes of non-ASCII lines that the detector sees; more changes no answer and costs seconds
+PACKED = 100  # bytes that one byte of a .gz may unfold to beyond FREE; text unfolds to 3 to 20, a bomb to 1,032
+FREE = 50_000_000  # bytes that any .gz may unfold to
+_CHUNK = 1 << 20
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"))
 _MARKS_16 = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # UTF-32-LE begins with the same two bytes
 _CANDIDATES = ["cp1252", "cp1250", "cp1251", "cp1253", "koi8_r", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"]
@@ -20,15 +24,25 @@ def read_bytes(path: Path) -> bytes:
     """The content of a file, unpacked where the name ends in `.gz`.
 
     Raises:
-        DataError: The file is missing, unreadable or no whole gzip file.
+        DataError: The file is missing, unreadable, no whole gzip file, or one that unfolds to too much.
     """
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix.lower() == ".gz" else content
+        return _unpacked(path) if path.suffix.lower() == ".gz" else path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file (looked from {Path.cwd()})") from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def _unpacked(path: Path) -> bytes:
+    """The content of a .gz file, read piece by piece, so that a bomb is refused before it fills the memory."""
+    found, limit = bytearray(), max(FREE, PACKED * path.stat().st_size)
+    with gzip.open(path) as file:
+        while piece := file.read(_CHUNK):
+            found += piece
+            if len(found) > limit:
+                raise DataError(f"{path}: unfolds to more than {limit:,} bytes; if it is meant, unpack it with gunzip first")
+    return bytes(found)
 
 
 def decode(content: bytes, *, source: str, encoding: str | None = None) -> tuple[str, str]:

@@ -147,9 +147,22 @@ def _records(text: str, source: str) -> tuple[list[int], list[dict[str, Any]]]:
 
 def _parse(row: str, source: str, line: int) -> Any:
     try:
-        return json.loads(row, parse_float=str, parse_int=str)  # numbers keep their digits: 1.50 stays "1.50"
+        found = json.loads(row, parse_float=str, parse_int=str, object_pairs_hook=_once)  # numbers keep digits: 1.50 is "1.50"
+        if "\\ud" in row or "\\uD" in row:  # half a character, which no encoding can write
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
     except (ValueError, RecursionError) as error:
         raise DataError(f"{source}:{line}: is no JSON: {error}") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of two values under one key json would keep the last in silence."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the key '{name[:40]}' stands twice in one object")
+        found[name] = value
+    return found
 
 
 def _read_parquet(path: Path) -> Sheet:
