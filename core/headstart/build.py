@@ -61,6 +61,10 @@ def make_strategy(part: Part) -> Strategy:
 
 def make_model(recipe: Recipe, target: Target, backbone_options: Mapping[str, Any] | None = None) -> Model:
     """Backbone and head; the seed is set before each, so that one's random draws never shift the other's."""
+    if recipe.parent is not None:
+        from headstart.parent import begin_from  # which makes models, too
+
+        return begin_from(recipe, target)
     options = recipe.backbone.options if backbone_options is None else backbone_options
     with torch.random.fork_rng(devices=[]):  # loading a run must not change the caller's random numbers
         torch.manual_seed(seed_of("backbone", recipe.train.seed))

@@ -65,7 +65,7 @@ def load_model(recipe: Recipe, folder: Path) -> Model:
     config = read_json(folder / "config.json")
     if config["format"] != FORMAT:
         raise HeadstartError(f"{folder}: model format {config['format']}; this version reads format {FORMAT}")
-    recipe = replace(recipe, head=_saved_head(recipe.head))
+    recipe = replace(recipe, head=_saved_head(recipe.head), parent=None)  # the run it began from need not be there any more
     options = part_class("backbone", recipe.backbone.use).saved_options(folder / "backbone", recipe.backbone.options)
     target = config["target"]
     model = make_model(recipe, Target(target["kind"], tuple(target["labels"]), target["positive"]), options)

@@ -75,6 +75,10 @@ class TrainingError(HeadstartError):
     """Training cannot go on: the loss is not finite, or nothing is trainable."""
 
 
+class LostError(HeadstartError):
+    """One of several processes of a run ended, or is not equal to the others."""
+
+
 class QualityGateError(HeadstartError):
     """The score is under the demanded one (`--fail-under`). Exit code 5."""
 

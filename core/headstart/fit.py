@@ -16,20 +16,29 @@ from headstart.faults import reach
 from headstart.files import MANIFEST, write_json
 from headstart.job import Job, make_job
 from headstart.judge import judge
+from headstart.locking import compare, lock_of, tell_origin
 from headstart.outcome import Outcome
 from headstart.predictions import write_predictions
 from headstart.progress import trackers
+from headstart.ranks import Ranks
 from headstart.recipe import Recipe
 from headstart.resume_folder import ResumeFolder
-from headstart.rounds import FINAL, carry_out_round, sizes, train_round
+from headstart.rounds import FINAL, carry_out_round, follow_round, sizes, train_round
 from headstart.run import Run, begun_with, create_folder, point_latest, write_recipe
 from headstart.stopping import Stop
 
-__all__ = ["FINAL", "carry_out", "fit", "naming_the_log", "train_round"]
+__all__ = ["FINAL", "carry_out", "fit", "follow", "naming_the_log", "train_round"]
 
 
 def fit(
-    recipe: Recipe, out: Path, *, data: Data | None = None, report: bool = True, quiet: bool = False, stop: Stop | None = None
+    recipe: Recipe,
+    out: Path,
+    *,
+    data: Data | None = None,
+    report: bool = True,
+    quiet: bool = False,
+    stop: Stop | None = None,
+    ranks: Ranks | None = None,
 ) -> Run:
     """Train, evaluate and report one recipe.
 
@@ -40,21 +49,27 @@ def fit(
         report: Whether `report.html` is written.
         quiet: Whether nothing is written to stderr; the log files tell it all the same.
         stop: Knows of signals (see `headstart.stopping`); None = an interrupt may come anywhere.
+        ranks: The processes that do it together (see `headstart.ranks.opened`); all of them call this. None = this one alone.
 
     Raises:
         UsageError: Parts do not fit. DataError: Data is unfit or leaks. MissingError: Weights or a package are absent.
         TrainingError, FreezingError: Training failed.
     """
-    job = make_job(recipe, data=data, stop=stop)
+    job = make_job(recipe, data=data, stop=stop, ranks=ranks)
+    if not job.ranks.is_first:
+        return follow(job)
+    lock = lock_of(job)
+    doubts = compare(recipe, lock)
     folder = create_folder(out, job.recipe)
     tell = Events(trackers(folder, quiet=quiet))
     kept = ResumeFolder(folder) if data is None and recipe.train.checkpoint != 0 else None
     with naming_the_log(folder, tell), kept or nullcontext():
-        write_recipe(folder, job.recipe)
+        write_recipe(folder, job.recipe, lock)
         if kept is not None:
             kept.begin(begun_with(folder, job.fingerprint()))
             job.stop.folder = folder
         tell("start", name=recipe.name, folder=str(folder), backbone=recipe.backbone.use, strategy=recipe.strategy.use)
+        tell_origin(job, doubts, tell)
         return carry_out(job, folder, tell, kept, report=report)
 
 
@@ -93,7 +108,15 @@ def carry_out(job: Job, folder: Path, tell: Tell, kept: ResumeFolder | None, *, 
     if kept is not None:
         kept.remove()
     tell("end", folder=str(folder), seconds=round(time.perf_counter() - started, 1))
+    job.ranks.share(str(folder))
     return run
+
+
+def follow(job: Job) -> Run:
+    """What the processes but the first do: train with it in every round, and wait for its end."""
+    for fold, parts in job.shared.rounds():
+        follow_round(job, fold, parts)
+    return Run(Path(job.ranks.share()))
 
 
 @contextmanager

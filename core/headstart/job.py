@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from headstart.events import Tell
 from headstart.example import Example
 from headstart.forecast import warnings_of
 from headstart.place import naming_folders
+from headstart.ranks import Ranks
 from headstart.recipe import Recipe
 from headstart.scratch_baseline import check_scratch
 from headstart.share import Shared, share_out
+from headstart.shared_check import check_together
 from headstart.stopping import Stop
 
 
@@ -28,6 +30,7 @@ class Job:
     Attributes:
         recipe: With what the data part pinned.
         stop: Knows of signals.
+        ranks: The processes that do it together.
     """
 
     recipe: Recipe
@@ -36,6 +39,7 @@ class Job:
     evaluations: Evaluating
     shared: Shared
     stop: Stop
+    ranks: Ranks = field(default_factory=Ranks)
 
     def introduce(self, folder: Path, tell: Tell) -> None:
         """Write down the division of the data, and tell what there is to know before training; once for each run."""
@@ -59,7 +63,7 @@ class Job:
         return digest.hexdigest()
 
 
-def make_job(recipe: Recipe, *, data: Data | None = None, stop: Stop | None = None) -> Job:
+def make_job(recipe: Recipe, *, data: Data | None = None, stop: Stop | None = None, ranks: Ranks | None = None) -> Job:
     """Build and check everything; nothing is written.
 
     Raises:
@@ -71,7 +75,9 @@ def make_job(recipe: Recipe, *, data: Data | None = None, stop: Stop | None = No
     recipe = replace(recipe, data=replace(recipe.data, options={**recipe.data.options, **built.data.pinned()}))
     check_scratch(recipe, built.model)
     evaluations = evaluating(recipe, built.data, built.data.target)
-    return Job(recipe, built, compute, evaluations, share_out(recipe, built.data), stop or Stop())
+    job = Job(recipe, built, compute, evaluations, share_out(recipe, built.data), stop or Stop(), ranks or Ranks())
+    check_together(job)
+    return job
 
 
 def tell_cut(built: Built, examples: Sequence[Example], tell: Tell) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from headstart.device import Compute
+from headstart.divergence import watch
 from headstart.events import Tell
 from headstart.faults import reach
 from headstart.feed import Feed, pass_batches
@@ -20,9 +21,11 @@ from headstart.model import HEAD, Model
 from headstart.order import seed_of, training_batches
 from headstart.passage import Passage
 from headstart.phases import Group
+from headstart.ranks import Ranks
 from headstart.recipe import TrainPlan
 from headstart.room import Room
 from headstart.scores import LOWER_IS_BETTER
+from headstart.shared_step import seed_apart
 from headstart.step import finite, parts_of, set_rates, take_step
 from headstart.stopping import Stop
 from headstart.strategy import Strategy
@@ -39,6 +42,7 @@ class Training:
     tell: Tell
     stop: Stop = field(default_factory=Stop)
     room: Room = field(default_factory=Room)
+    ranks: Ranks = field(default_factory=Ranks)
 
 
 def run_phase(
@@ -56,12 +60,12 @@ def run_phase(
         Entries for the ledger: start_step, steps, epochs, best_epoch, schedule.
     """
     train, val = feeds
-    while not passage.is_over(is_validated=val is not None):
+    while not training.ranks.share(passage.is_over(is_validated=val is not None)):
         started = time.perf_counter()
         train_epoch(training, passage, train, keep)
         reach("validate")
         with training.stop.held(), passage.average.standing_in(), training.stop.released():
-            figures = validate(training, val)
+            figures = training.ranks.share(validate(training, val))
         with training.stop.held():
             close_epoch(training, passage, figures, time.perf_counter() - started)
         keep()
@@ -79,17 +83,22 @@ def train_epoch(training: Training, passage: Passage, feed: Feed, keep: Callable
     batches = training_batches(seed_of(plan.seed, phase.name), passage.epoch, feed.sizes, plan.batch_size)
     batches = batches[passage.batch : left]
     passage.seed_dropout(plan.seed)
+    seed_apart(training, phase.name, passage.epoch, passage.batch)
     set_modes(training.model)
-    feed.expect([part for indices in batches for part in parts_of(training, feed, indices)], epoch=passage.epoch)
+    parts = [part for indices in batches for part in parts_of(training, feed, training.ranks.part(indices))]
+    feed.expect(parts, epoch=passage.epoch)
     for indices in batches:
         with training.stop.held():
             set_rates(passage.optimizer, passage.rates[passage.step])
-            passage.loss += take_step(training, passage.optimizer, feed, indices, passage.epoch) * len(indices)
+            loss = take_step(training, passage.optimizer, feed, indices, passage.epoch)
+            watch(training, passage, loss)
+            passage.loss += loss * len(indices)
             reach("ema")
             passage.average.update()
             passage.count(len(indices))
         training.tell("step", phase=phase.name, step=passage.step, steps=len(passage.rates))
         keep()
+        training.stop.obey_agreed()
 
 
 def close_epoch(training: Training, passage: Passage, figures: dict[str, float], seconds: float) -> None:

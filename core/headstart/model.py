@@ -23,7 +23,12 @@ class Model(nn.Module):
     """Backbone and head together.
 
     Parameter names are `backbone.<path in the network>` and `head.<path in the head>`; each has one owner: a stage or "head".
+
+    Attributes:
+        origin: What was taken from the run that training begins from, in words; "" = it begins from no run.
     """
+
+    origin: str = ""
 
     def __init__(self, backbone: Backbone, head: Head) -> None:
         super().__init__()

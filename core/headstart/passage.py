@@ -15,7 +15,7 @@ from headstart.ledger import Chosen
 from headstart.order import seed_of
 from headstart.phases import Phase
 
-PLACE = ("epoch", "batch", "step", "seen", "loss")
+PLACE = ("epoch", "batch", "step", "seen", "loss", "began", "above", "is_told")
 ADAM, EMA, BEST, GENERATOR = "adam", "ema", "best", "generator"
 
 
@@ -37,6 +37,9 @@ class Passage:
         step: Optimiser steps of the phase that are done.
         seen: Examples of it in them.
         loss: Sum over these examples.
+        began: The loss before the phase's first step; None = it is yet to come.
+        above: Steps in a row with a loss far over it.
+        is_told: That it diverges was said.
     """
 
     phase: Phase
@@ -52,6 +55,9 @@ class Passage:
     step: int = 0
     seen: int = 0
     loss: float = 0.0
+    began: float | None = None
+    above: int = 0
+    is_told: bool = False
     _generators: Mapping[str, Tensor] | None = None
 
     def is_over(self, *, is_validated: bool) -> bool:
@@ -96,7 +102,7 @@ class Passage:
     def go_on(self, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Take up what `as_json` and `tensors` gave."""
         for name in PLACE:
-            setattr(self, name, facts[name])
+            setattr(self, name, facts.get(name, getattr(self, name)))  # older checkpoints lack some
         device = self._device()
         state = {name: tensor.to(device) for name, tensor in _under(tensors, BEST)}
         self.best = Best(**facts["best"], state=state)

@@ -138,6 +138,7 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "idle": _idle,
     "epoch": _epoch,
     "resumed": _resumed,
+    "origin": lambda event: str(event["message"]),
     "floor": lambda event: str(event["message"]),
     "store": lambda event: str(event["message"]),
     "fold": lambda event: f"fold {event['fold']}",

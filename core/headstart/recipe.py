@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from headstart.lock_section import Lock
     from headstart.run import Run
 
 
@@ -108,6 +109,9 @@ class Recipe:
             "scratch" = these, and the same network trained from random weights with the same amount of computation; "none".
         file: Where it was read from; None = made in Python.
         overrides: What `--set` changed, as given.
+        parent: A finished run whose saved model training begins from (key `from`, option `--from`); None = the backbone's
+            own weights, and a new head.
+        lock: Of a lock file: what the run that it repeats was made from, to compare before training; None = nothing.
     """
 
     data: Part
@@ -121,6 +125,8 @@ class Recipe:
     baselines: Literal["auto", "scratch", "none"] = "auto"
     file: Path | None = None
     overrides: tuple[str, ...] = ()
+    parent: str | None = None
+    lock: Lock | None = None
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

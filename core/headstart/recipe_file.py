@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headstart.components import Kind
 from headstart.errors import MissingError, Problem, RecipeError
@@ -20,10 +20,13 @@ from headstart.plugins import UnknownNameError, nearest, registry
 from headstart.recipe import Part, Recipe, SplitPlan, TrainPlan
 from headstart.wording import key_hint, option_faults
 
+if TYPE_CHECKING:
+    from headstart.lock_section import Lock
+
 __all__ = ["check_recipe", "dump_recipe", "find_recipe", "load_recipe", "read_recipe", "recipe_from_mapping"]
 
 PARTS: tuple[Kind, ...] = ("data", "backbone", "head", "strategy", "evaluation")  # in the order of a recipe
-SECTIONS = ("name", *PARTS, "split", "train", "baselines")
+SECTIONS = ("name", "from", *PARTS, "split", "train", "baselines", "lock")
 REQUIRED: tuple[Kind, ...] = ("data", "backbone")
 OPTIONAL: tuple[Kind, ...] = ("evaluation",)  # absent = what the data part prescribes
 NAME = re.compile(r"[\w][\w .+-]{0,99}")  # becomes part of a folder's name
@@ -89,7 +92,7 @@ def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML with every default filled in, so that a later change of a default does not change it."""
     from ruamel.yaml import YAML
 
-    document: dict[str, Any] = {"name": recipe.name}
+    document: dict[str, Any] = {"name": recipe.name, **({} if recipe.parent is None else {"from": recipe.parent})}
     for kind in PARTS:
         part: Part | None = getattr(recipe, kind)
         if part is None:
@@ -155,6 +158,7 @@ class _Check:
         values: dict[str, Any] = {kind: self._part(kind, data.get(kind)) for kind in PARTS if kind in data}
         values.update({section: self._plan(section, data[section]) for section in PLANS if section in data})
         values.update({key: data[key] for key in ("name", "baselines") if self._is_sound(key, data)})
+        values.update(parent=self._parent(data.get("from")), lock=self._lock(data.get("lock")))
         options = {kind: part.options for kind in self.found if (part := values.get(kind)) is not None}
         for misfit in misfits(self.found, options):
             way = (misfit.section, "use") if isinstance(data.get(misfit.section), dict) else (misfit.section,)
@@ -256,6 +260,24 @@ class _Check:
             self.problems.append(self.document.at_value(("train", "micro_batch"), message, "it is a part of one batch"))
         plan: SplitPlan | TrainPlan = PLANS[section](**values)
         return plan
+
+    def _parent(self, run: Any) -> str | None:
+        if run is None or (isinstance(run, str) and run):
+            return None if run is None else str(self._placed(run, ("from",)))
+        hint = "like runs/latest; the option --from RUN says the same"
+        self.problems.append(self.document.at_value(("from",), f"'from' must be the folder of a run, got {run!r}", hint))
+        return None
+
+    def _lock(self, section: Any) -> Lock | None:
+        if section is None:
+            return None
+        from headstart.lock_section import WITHOUT, read_lock
+
+        def fault(way: Key, message: str) -> None:
+            hint = f"take the file from the run again, or run without its lock: {WITHOUT}"
+            self.problems.append(self.document.at_value(("lock", *way), message, hint))
+
+        return read_lock(section, fault)
 
     def _is_sound(self, key: str, data: Mapping[str, Any]) -> bool:
         if key not in data:

@@ -10,9 +10,11 @@ from typing import Any
 from headstart.errors import DataError, UsageError
 from headstart.events import Events, Tell
 from headstart.faults import reach
-from headstart.fit import carry_out, naming_the_log
+from headstart.fit import carry_out, follow, naming_the_log
 from headstart.job import make_job
+from headstart.locking import still_the_same
 from headstart.progress import trackers
+from headstart.ranks import Ranks
 from headstart.recipe import Recipe
 from headstart.recipe_file import dump_recipe
 from headstart.resume_folder import ResumeFolder
@@ -23,7 +25,13 @@ FREE = ("workers", "checkpoint")  # of `train`: what may be another when a run g
 
 
 def resume(
-    folder: Path, *, asked: Recipe | None = None, report: bool = True, quiet: bool = False, stop: Stop | None = None
+    folder: Path,
+    *,
+    asked: Recipe | None = None,
+    report: bool = True,
+    quiet: bool = False,
+    stop: Stop | None = None,
+    ranks: Ranks | None = None,
 ) -> Run:
     """Let a run that was stopped, in whatever way, go on to its end.
 
@@ -33,21 +41,25 @@ def resume(
         report: Whether `report.html` is written.
         quiet: Whether nothing is written to stderr.
         stop: Knows of signals.
+        ranks: The processes that do it together, as many as one likes; all of them call this. None = this one alone.
 
     Raises:
         UsageError: The run has finished, cannot be resumed, is worked on, or its recipe is another one by now.
         DataError: The data have changed.
     """
-    folder = folder.expanduser().resolve()
+    folder, ranks = folder.expanduser().resolve(), ranks or Ranks()
+    if not ranks.is_first:
+        return follow(make_job(_same_recipe(folder, ranks.share()["recipe"], asked), stop=stop, ranks=ranks))
     with _opened(folder) as kept:
         reach("restore")
-        began = kept.began_with()
-        job = make_job(_same_recipe(folder, began["recipe"], asked), stop=stop)
+        began = ranks.share(kept.began_with())
+        job = make_job(_same_recipe(folder, began["recipe"], asked), stop=stop, ranks=ranks)
         if job.fingerprint() != began["data"]:
             raise DataError(
                 f"{folder}: the data are not those that the run began with (other examples, targets or texts); a run goes on "
                 "with the same data only; begin a new one"
             )
+        still_the_same(job)
         job.stop.folder = folder
         _mend(folder / "events.jsonl")
         tell = Events(trackers(folder, quiet=quiet))

@@ -13,6 +13,7 @@ from headstart.course import Course
 from headstart.events import Tell
 from headstart.files import read_json, write_json
 from headstart.resume_folder import ResumeFolder
+from headstart.shared_place import shared
 from headstart.stopping import Stop
 
 ASKED = "asked.json"
@@ -44,10 +45,10 @@ class Keeper:
 
     def resume(self, course: Course) -> None:
         """Let a training stand where its last good checkpoint was; nothing in a new run."""
-        if self.folder is None:
-            return
-        saved = self.folder.newest(self.round, self.tell) if course.by_gradient else None
-        _cut(self.folder.run / "metrics.jsonl", self.folder.lines if saved is None else saved.facts["lines"])
+        saved = self.folder.newest(self.round, self.tell) if self.folder is not None and course.by_gradient else None
+        if self.folder is not None:
+            _cut(self.folder.run / "metrics.jsonl", self.folder.lines if saved is None else saved.facts["lines"])
+        saved = shared(course.training.ranks, saved)
         if saved is None:
             return
         course.go_on(saved)

@@ -26,6 +26,7 @@ from headstart.looking import Onlooker
 from headstart.loop import Training
 from headstart.model import HEAD, Model
 from headstart.outcome import Outcome
+from headstart.ranks import Ranks
 from headstart.recipe import Recipe
 from headstart.resume_folder import ResumeFolder
 from headstart.resume_keeper import Keeper, lines_of
@@ -65,16 +66,25 @@ def carry_out_round(
     Of a round that is complete only the model that is kept is made again, from its last checkpoint.
     """
     known = folder.read_round(fold, tell) if folder is not None else None
+    job.ranks.share(known is not None)
     if known is not None and fold != FINAL:
         return result_of(known, parts, job.evaluations), job.built.model
     keeper = Keeper(folder, fold, job.recipe.train.checkpoint, tell, job.stop)
     if known is not None:
-        training = _training(job.recipe, job.built, job.compute, tell, fold, job.stop)
+        training = _training(job.recipe, job.built, job.compute, tell, fold, job.stop, job.ranks)
         train(training, Feeds(training, job.built.data, dict(parts), job.recipe), keeper)
         channels_first(training.model.backbone.network)
         return result_of(known, parts, job.evaluations), training.model
     trained = train_round(
-        job.recipe, job.built, parts, job.compute, tell, fold=fold, evaluations=job.evaluations, keeper=keeper
+        job.recipe,
+        job.built,
+        parts,
+        job.compute,
+        tell,
+        fold=fold,
+        evaluations=job.evaluations,
+        keeper=keeper,
+        ranks=job.ranks,
     )
     result = _judged(job, fold, parts, tell, trained)
     reach("round")
@@ -93,13 +103,14 @@ def train_round(
     fold: int,
     evaluations: Evaluating | None = None,
     keeper: Keeper | None = None,
+    ranks: Ranks | None = None,
 ) -> Trained:
     """Train on one division of the examples; each fold begins with a model of its own.
 
     `evaluations`: where there are any, a fold's validation part is predicted, too: they learn from it.
     """
     keeper = keeper or Keeper()
-    training = _training(recipe, built, compute, tell, fold, keeper.stop)
+    training = _training(recipe, built, compute, tell, fold, keeper.stop, ranks or Ranks())
     feeds = Feeds(training, built.data, dict(parts), recipe)
     onlooker = Onlooker(evaluations, training, feeds, is_final=fold == FINAL)
     onlooker.before()
@@ -121,20 +132,31 @@ def train_round(
     return Trained(training, outcomes, _ledger(training, ledger, feeds, floor), n, seconds)
 
 
+def follow_round(job: Job, fold: int, parts: Mapping[str, Sequence[Example]]) -> None:
+    """What the processes but the first do of a round: train with it, if there is anything to divide."""
+    is_known = job.ranks.share()
+    if job.built.model.head.by_gradient and (fold == FINAL or not is_known):
+        training = _training(job.recipe, job.built, job.compute, lambda *_, **__: None, fold, job.stop, job.ranks)
+        train(training, Feeds(training, job.built.data, {"train": parts["train"], "val": (), "test": ()}, job.recipe))
+
+
 def sizes(result: RoundResult, outcomes: Sequence[Outcome]) -> dict[str, int]:
     """Examples by split, for the model that is kept; those tested are counted over all folds."""
     tested = sum(len(outcome.examples) for outcome in outcomes if (outcome.model, outcome.split) == ("run", "test"))
     return {**result.n, "test": tested}
 
 
-def _training(recipe: Recipe, built: Built, compute: Compute, tell: Tell, fold: int, stop: Stop) -> Training:  # noqa: PLR0917
+def _training(  # noqa: PLR0917 - what a round has, in the order of `Training`
+    recipe: Recipe, built: Built, compute: Compute, tell: Tell, fold: int, stop: Stop, ranks: Ranks
+) -> Training:
     model = built.model
     if fold != FINAL:
         tell = partial(tell, fold=fold + 1)
         tell("fold")
         model = make_model(recipe, built.data.target)
         prepare_model(recipe, built.strategy, model)
-    return Training(model.to(compute.device), built.strategy, recipe.train, compute, tell, stop)
+    ranks = ranks if model.head.by_gradient else Ranks()  # a head that learns in one go leaves nothing to divide
+    return Training(model.to(compute.device), built.strategy, recipe.train, compute, tell, stop, ranks=ranks)
 
 
 def _judged(job: Job, fold: int, parts: Mapping[str, Sequence[Example]], tell: Tell, trained: Trained) -> RoundResult:

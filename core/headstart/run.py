@@ -19,6 +19,7 @@ from headstart.errors import MissingError, RecipeError, UsageError
 from headstart.example import Example
 from headstart.files import read_json, write_json, write_text
 from headstart.head import Prediction
+from headstart.lock_section import Lock, lock_text
 from headstart.model import Model
 from headstart.recipe import Recipe
 
@@ -88,15 +89,15 @@ def plugin_versions() -> dict[str, str]:
     return {record.name: record.title if record.version else Path(record.distribution).name for record in sound}
 
 
-def write_recipe(folder: Path, recipe: Recipe) -> None:
-    """The recipe as it was given, comments kept, and resolved with every default and absolute path."""
+def write_recipe(folder: Path, recipe: Recipe, lock: Lock) -> None:
+    """The recipe as it was given, comments kept, and resolved with every default and absolute path, and what it is run on."""
     from headstart.recipe_file import dump_recipe
 
     resolved = dump_recipe(recipe)
     given = recipe.file.read_text(encoding="utf-8-sig") if recipe.file else resolved
     overrides = "".join(f"# --set {override}\n" for override in recipe.overrides)
     write_text(folder / "recipe.yaml", given + overrides)
-    write_text(folder / LOCK, resolved)
+    write_text(folder / LOCK, resolved + lock_text(lock))
     write_json(folder / "env.json", {**environment(), "plugins": plugin_versions()})
 
 

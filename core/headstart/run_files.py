@@ -57,7 +57,17 @@ class RunFiles:
 
     @cached_property
     def lock(self) -> dict[str, Any]:
-        """`recipe.lock.yaml`: the recipe with every default and hash filled in; `recipe.yaml` where there is none."""
+        """`recipe.lock.yaml`: the recipe with every default filled in; `recipe.yaml` where there is none."""
+        return {key: value for key, value in self._locked.items() if key != "lock"}
+
+    @cached_property
+    def made_from(self) -> dict[str, Any]:
+        """The section `lock` of `recipe.lock.yaml`: digests of data, split and weights, versions, seeds, device."""
+        found: dict[str, Any] = self._locked.get("lock") or {}
+        return found
+
+    @cached_property
+    def _locked(self) -> dict[str, Any]:
         from ruamel.yaml import YAML
 
         for name in ("recipe.lock.yaml", "recipe.yaml"):

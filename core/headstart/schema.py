@@ -22,6 +22,8 @@ def recipe_schema() -> dict[str, Any]:
     properties: dict[str, Any] = {"name": {"type": "string", "description": "Of the run's folder.", "default": Recipe.name}}
     properties |= {kind: _section(kind, definitions) for kind in PARTS if registry().names(kind)}
     properties |= {section: _plan(section, definitions) for section in ("split", "train")}
+    properties["from"] = {"type": ["string", "null"], "description": "A finished run whose model training begins from."}
+    properties["lock"] = {"type": ["object", "null"], "description": "What the run was made from; written by headstart."}
     properties["baselines"] = {"enum": list(BASELINES), "default": "auto", "description": "Simple models to compare with."}
     return {
         "$schema": DRAFT,

@@ -20,6 +20,7 @@ from headstart.mixing import losses_of
 from headstart.order import micro_batches
 from headstart.phases import Group
 from headstart.room import give_back, is_out_of_memory
+from headstart.shared_step import summed
 
 if TYPE_CHECKING:
     from headstart.loop import Training
@@ -53,9 +54,8 @@ def take_step(training: Training, optimizer: torch.optim.Optimizer, feed: Feed, 
     Raises:
         TrainingError: The loss or a gradient is not finite, or the memory does not hold the smallest part.
     """
-    loss = _accumulate(training, optimizer, feed, indices, epoch)
-    while loss is None:
-        loss = _accumulate(training, optimizer, feed, indices, epoch)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    loss = summed(training, weights, lambda: _accumulated(training, optimizer, feed, indices, epoch))
     _check_gradients(training, optimizer, [feed.examples[index] for index in indices], epoch)
     reach("step")
     optimizer.step()
@@ -68,6 +68,8 @@ def parts_of(training: Training, feed: Feed, indices: Sequence[int]) -> list[lis
 
     A BatchNorm would take its statistics over each part, so there only the plan, or the want of memory, decides.
     """
+    if not indices:  # of a process that has no slice of a short batch
+        return []
     model = training.model
     is_bounded = not is_backbone_frozen(model) and len(set(feed.sizes)) > 1 and not trains_batchnorm(model)
     size = training.room.part(training.plan.micro_batch)
@@ -86,12 +88,20 @@ def finite(loss: Tensor, where: str, examples: Sequence[Example]) -> float:
     return value
 
 
+def _accumulated(training: Training, optimizer: torch.optim.Optimizer, feed: Feed, indices: list[int], epoch: int) -> float:
+    """Gradients of this process's slice of a batch, in parts that the memory holds; its share of the batch's loss."""
+    loss = _accumulate(training, optimizer, feed, indices, epoch)
+    while loss is None:
+        loss = _accumulate(training, optimizer, feed, indices, epoch)
+    return loss
+
+
 def _accumulate(
     training: Training, optimizer: torch.optim.Optimizer, feed: Feed, indices: list[int], epoch: int
 ) -> float | None:
-    """Gradients of a batch, and its loss; None = the memory ran out, and smaller parts may do."""
+    """Gradients of a slice, and its loss; None = the memory ran out, and smaller parts may do."""
     optimizer.zero_grad(set_to_none=True)
-    parts, total = parts_of(training, feed, indices), 0.0
+    parts, total = parts_of(training, feed, training.ranks.part(indices)), 0.0
     try:
         for part in parts:
             reach("forward")

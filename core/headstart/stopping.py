@@ -32,6 +32,21 @@ class Stop:
     folder: Path | None = None
     _holders: int = field(default=0, repr=False)
     _asked: int | None = field(default=None, repr=False)
+    _is_agreed: bool = field(default=False, repr=False)
+
+    @property
+    def asked(self) -> int | None:
+        """The signal that waits."""
+        return self._asked
+
+    def agree(self, number: int) -> None:
+        """All processes of the run have heard of a signal that came to one; its copy to this one may come late."""
+        self._asked, self._is_agreed = number, True
+
+    def obey_agreed(self) -> None:
+        """Stop here, as all of them do, if they agreed on it."""
+        if self._is_agreed:
+            self._obey()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -58,6 +73,8 @@ class Stop:
         """The first signal; a second one of either kind ends the process at once."""
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
+        if self._is_agreed:
+            return
         if self._holders:
             self._asked = number
         else:

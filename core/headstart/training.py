@@ -19,6 +19,7 @@ from headstart.loop import Training, predict, run_phase, validate
 from headstart.passage import Passage
 from headstart.phases import Phase
 from headstart.resume_keeper import Keeper
+from headstart.shared_step import check_weights, counted_together
 
 
 def train(training: Training, feeds: Feeds, keeper: Keeper | None = None) -> Ledger:
@@ -48,6 +49,7 @@ def train(training: Training, feeds: Feeds, keeper: Keeper | None = None) -> Led
                 end_phase(course, passage, found)
             keeper.offer(course, is_phase_end=True)
     _keep_best(course)
+    feeds.tally.go_on(counted_together(training.ranks, feeds.tally.as_json()))
     return course.ledger
 
 
@@ -79,6 +81,7 @@ def end_phase(course: Course, passage: Passage, found: dict[str, Any]) -> None:
     course.feeds.forget(course.moved(passage))
     if model.head.by_gradient:
         passage.best.restore(model)
+        check_weights(course.training, passage)
         course.overall.consider(passage.best.score, passage.best.loss, passage.phase.name, model)
     course.end_phase()
 
@@ -127,7 +130,8 @@ def _carry_out(course: Course, passage: Passage, keep: Callable[[], None]) -> di
             f"train.mix is '{training.plan.mix}': a head that learns in one go cannot learn shares; write mix: none"
         )
     if training.model.head.by_gradient:
-        return {**run_phase(training, passage, (train_feed, val_feed), keep), "stored": stored}
+        with training.ranks.holding(training.stop):
+            return {**run_phase(training, passage, (train_feed, val_feed), keep), "stored": stored}
     return {**_fit_closed(training, passage.phase, train_feed, val_feed, course.step), "stored": stored}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -44,9 +45,14 @@ class Block:
 
     @property
     def commands(self) -> list[list[str]]:
-        """The arguments of each `headstart` command that stands behind a prompt."""
-        lines = (line.removeprefix("$ headstart ") for line in self.code.splitlines() if line.startswith("$ headstart "))
+        """The words of each command that stands behind a prompt; variables such as NAME=VALUE first."""
+        lines = (line.removeprefix("$ ") for line in self.code.splitlines() if line.startswith("$ "))
         return [shlex.split(line, comments=True) for line in lines]
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it is a file of tests, which a command of its page runs."""
+        return self.marks.get("file", "").startswith("test_")
 
 
 def blocks(language: str) -> list[Block]:
@@ -107,13 +113,14 @@ def files() -> dict[str, str]:
     }
 
 
-def call(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+def call(folder: Path, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment = {**os.environ, **offline, **variables}
     command = [sys.executable, *args]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 
-@pytest.mark.parametrize("block", to_run("python"), ids=str)
+@pytest.mark.parametrize("block", [block for block in to_run("python") if not block.is_test], ids=str)
 def test_a_python_example_runs_as_it_stands(block, workplace):
     done = call(workplace, "-c", block.code)
     assert done.returncode == 0, done.stderr
@@ -121,9 +128,19 @@ def test_a_python_example_runs_as_it_stands(block, workplace):
 
 @pytest.mark.parametrize("block", to_run("console"), ids=str)
 def test_a_console_block_runs_as_it_stands(block, workplace):
-    for arguments in block.commands:
-        done = call(workplace, "-m", "headstart", *arguments)
-        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+    for words in block.commands:
+        variables = dict(word.split("=", 1) for word in itertools.takewhile(lambda word: re.match(r"[A-Z_]+=", word), words))
+        name, *arguments = words[len(variables) :]
+        assert name in ("headstart", "python"), name
+        done = call(workplace, *(("-m", "headstart") if name == "headstart" else ()), *arguments, **variables)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+
+
+def test_a_file_of_tests_is_run_by_a_command_of_its_page():
+    tests = [block for block in to_run("python") if block.is_test]
+    typed = {block.page: block.code for block in to_run("console") if "python -m pytest" in block.code}
+    assert tests
+    assert [str(block) for block in tests if block.marks["file"] not in typed.get(block.page, "")] == []
 
 
 def test_what_is_not_run_says_why():
@@ -146,7 +163,8 @@ def test_tables_of_options_are_those_of_the_code():
 def test_the_page_of_recipes_has_every_section():
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/recipes.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(SECTIONS) <= set(rows)
-    assert set(SECTIONS) == {field.name for field in dataclass_fields(Recipe)} - {"file", "overrides"}
+    named = {field.name for field in dataclass_fields(Recipe)} - {"file", "overrides", "parent"} | {"from"}  # no name in Python
+    assert set(SECTIONS) == named
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.exists()], ids=lambda page: str(page.relative_to(ROOT)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headstart.cli.main import PLUGIN_FLAGS
+from headstart.ranks import of_environment, opened
 from headstart.stopping import Stop, Terminated, stopping_in_order
 
 if TYPE_CHECKING:
@@ -33,6 +35,13 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Let a run that was stopped go on; no RECIPE is needed.",
 )
+@click.option(
+    "--from",
+    "parent",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Begin from the model of a finished run: its backbone, and its head where labels and shapes fit.",
+)
 @click.option("--fail-under", type=float, metavar="SCORE", help="Exit 5 when the main test score is under this.")
 @click.option("--baseline", type=click.Choice(["scratch"]), help="Also train the same network from random weights.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Print the phases, what each replays and costs; train nothing.")
@@ -50,12 +59,16 @@ def run(
     fail_under: float | None,
     *,
     stopped: Path | None,
+    parent: Path | None,
     baseline: str | None,
     schedule: Path | None,
     is_dry: bool,
     as_json: bool,
 ) -> None:
-    """Train, evaluate and report RECIPE; prints the score, the baselines and where the report is."""
+    """Train, evaluate and report RECIPE; prints the score, the baselines and where the report is.
+
+    RECIPE may be the recipe.lock.yaml of a run, which is then repeated: data, split and weights are compared first.
+    """
     from headstart.errors import QualityGateError
     from headstart.recipe import Recipe
 
@@ -63,10 +76,14 @@ def run(
         raise click.UsageError("name a RECIPE, or a run that was stopped with --resume RUN")
     if schedule is not None and not is_dry:
         raise click.UsageError("--schedule goes with --dry-run")
+    if parent is not None and (stopped is not None or recipe is None):
+        raise click.UsageError("--from RUN goes with a RECIPE; --resume lets a run go on with what it has")
     context = click.get_current_context()
     changes = (*overrides, *([f"baselines={baseline}"] if baseline else []))
     of_run = stopped / "recipe.lock.yaml" if recipe is None and stopped is not None and changes else recipe
     asked = None if of_run is None else Recipe.load(of_run, changes)
+    if parent is not None and asked is not None:
+        asked = replace(asked, parent=str(parent.resolve()), overrides=(*asked.overrides, f"from={parent}"))
     if is_dry and asked is not None:
         from headstart.cli.dry_run import dry_run
 
@@ -77,12 +94,15 @@ def run(
         try:
             finished = _carried_out(asked, out, stopped, stop)
         except KeyboardInterrupt as error:
-            click.echo(str(error) or "interrupted before anything was written", err=True)
+            if of_environment().is_first:  # one of them says it for all
+                click.echo(str(error) or "interrupted before anything was written", err=True)
             if stop.folder is not None:
                 click.echo(f"resume  {_command(plugins)} run --resume {quote(str(stop.folder))}", err=True)
             context.exit(error.exit_code if isinstance(error, Terminated) else 130)
+    if not of_environment().is_first:
+        return
     metrics = finished.metrics
-    lines = summary(finished.folder, metrics, plugins=plugins)
+    lines = [*summary(finished.folder, metrics, plugins=plugins), *_repeated(asked, finished.folder)]
     click.echo(json.dumps({"run": str(finished.folder), **metrics}) if as_json else "\n".join(lines))
     score = metrics.get("test", {}).get(metrics["selected_by"], {}).get("value")
     if fail_under is not None and score is None:
@@ -92,15 +112,22 @@ def run(
 
 
 def _carried_out(asked: Recipe | None, out: Path, stopped: Path | None, stop: Stop) -> Run:
-    if stopped is not None:
-        from headstart.resume import resume
+    with opened() as ranks:
+        if stopped is not None:
+            from headstart.resume import resume
 
-        return resume(stopped, asked=asked, stop=stop)
-    if asked is None:
-        raise click.UsageError("name a RECIPE")
-    from headstart.fit import fit
+            return resume(stopped, asked=asked, stop=stop, ranks=ranks)
+        if asked is None:
+            raise click.UsageError("name a RECIPE")
+        from headstart.fit import fit
 
-    return fit(asked, out, stop=stop)
+        return fit(asked, out, stop=stop, ranks=ranks)
+
+
+def _repeated(asked: Recipe | None, folder: Path) -> list[str]:
+    from headstart.locking import repeated
+
+    return [] if asked is None else repeated(asked, folder)
 
 
 def _command(plugins: Sequence[Path]) -> str:
