@@ -11,7 +11,7 @@ import torch
 from headstart.backbone import Backbone
 from headstart.components import Kind
 from headstart.data import Data
-from headstart.errors import PluginError, UsageError
+from headstart.errors import PluginError, UsageError, WeightsError
 from headstart.example import Target
 from headstart.head import Head
 from headstart.model import Model
@@ -70,11 +70,21 @@ def make_model(recipe: Recipe, target: Target, backbone_options: Mapping[str, An
         torch.manual_seed(seed_of("backbone", recipe.train.seed))
         backbone = cast(Backbone, part_class("backbone", recipe.backbone.use)(**options))
         backbone.made_with = dict(options)
+        _check_finite(backbone)
         torch.manual_seed(seed_of("head", recipe.train.seed))
         head = cast(Head, part_class("head", recipe.head.use)(backbone.ports, target, **recipe.head.options))
         head.join(backbone)
     backbone.want((*head.needs, *head.training_ports))
     return Model(backbone, head)
+
+
+def _check_finite(backbone: Backbone) -> None:
+    """Refuse weights that would make features NaN; parameters only, as a buffer may hold minus infinity for a mask."""
+    for name, weight in backbone.network.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise WeightsError(
+                f"{backbone.card.source}: the weights hold values that are not finite, first in '{name}'; fetch them again"
+            )
 
 
 def prepare_model(recipe: Recipe, strategy: Strategy, model: Model) -> None:

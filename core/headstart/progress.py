@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from headstart.events import Tracker, epochs_to_jsonl, isolated, to_jsonl
 from headstart.plugins import registry
+from headstart.visible import visible
 
 
 def trackers(folder: Path, *, quiet: bool = False) -> list[Tracker]:
@@ -61,7 +62,8 @@ class Terminal:
 def line(event: Mapping[str, Any]) -> str | None:
     """One event as a line for people; None = nothing to say."""
     say = _LINES.get(event["event"])
-    return say(event) if say else None
+    text = say(event) if say else None
+    return None if text is None else visible(text)
 
 
 def _start(event: Mapping[str, Any]) -> str:

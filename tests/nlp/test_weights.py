@@ -12,7 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from headstart.build import make_model
 from headstart.errors import MissingError, WeightsError
+from headstart.example import Target
+from headstart.recipe import Part, Recipe
 from headstart_nlp.encoder import Encoder
 from headstart_nlp.weights import find_weights, is_offline
 
@@ -221,3 +224,13 @@ def test_half_precision_weights_are_loaded_in_single_precision(bert: Path) -> No
     save_file(tensors, bert / "model.safetensors", metadata={"format": "pt"})
     edit_config(bert, dtype="float16")
     assert {weight.dtype for weight in Encoder(weights=str(bert)).network.parameters()} == {torch.float32}
+
+
+def test_weights_that_are_not_finite_are_refused_with_the_tensor(bert: Path) -> None:
+    tensors = load_file(bert / "model.safetensors")
+    name = next(name for name in tensors if name.endswith("word_embeddings.weight"))
+    tensors[name][3, 2] = float("nan")
+    save_file(tensors, bert / "model.safetensors", metadata={"format": "pt"})
+    recipe = Recipe(data=Part("table", {"path": "none.csv"}), backbone=Part("nlp/encoder", {"weights": str(bert)}))
+    with pytest.raises(WeightsError, match=r"values that are not finite, first in 'embeddings\.word_embeddings\.weight'"):
+        make_model(recipe, Target("class", ("a", "b")))

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from headstart.errors import HeadstartError, RecipeError
 from headstart.version import __version__
+from headstart.visible import visible
 
 # name -> (where the command is, what help says of it); help is printed from here, so that it imports no command
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -143,7 +144,7 @@ def _unexpected(error: Exception) -> str:
 def _print(args: Sequence[str], error: Exception, message: str) -> None:
     if _is_debugging(args):
         traceback.print_exception(error)
-    click.echo(message, err=True)
+    click.echo(visible(message, lines=True), err=True)
 
 
 def _is_debugging(args: Sequence[str]) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 from headstart_healthcare.reading.errors import ReadingError
 
 _CHUNK = 1 << 20
+_RATIO = 100  # bytes that one deflated byte may unfold to; pictures reach some tens, zeros a thousand
+_LEAST = 50_000_000  # bytes that need no such judgement
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,10 @@ def check_voxels(count: int, limit: int) -> None:
 def check_deflated(data: bytes, limit: int) -> None:
     """Unfold a raw deflate stream piece by piece, keeping nothing.
 
+    A stream of zeros is a DICOM object of a million empty elements, which takes minutes to parse, so the ratio counts as well.
+
     Raises:
-        ReadingError: It unfolds to more than the limit.
+        ReadingError: It unfolds to more than the limit, or to a large multiple of its size.
     """
     inflater, total, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, data
     while rest and not inflater.eof:
@@ -65,6 +69,8 @@ def check_deflated(data: bytes, limit: int) -> None:
         rest = inflater.unconsumed_tail
         if total > limit:
             raise ReadingError("too-large", f"it unfolds to more than {limit:,} bytes")
+        if total > _LEAST and total > _RATIO * len(data):
+            raise ReadingError("too-large", f"{len(data):,} bytes unfold to more than {_LEAST:,}")
 
 
 def gunzip(path: Path, limit: int) -> bytes:
