@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from headstart.errors import WeightsError
 from headstart.files import file_hash
+from headstart.offline import is_offline
 from headstart.place import PACKAGE, locate
+from headstart.published import check_published
 
 if TYPE_CHECKING:
     from headstart.backbone import WeightsCard
@@ -67,12 +68,6 @@ def find_weights(place: str, *, names: Sequence[str] = NAMES, also: Sequence[str
     return found
 
 
-def is_offline() -> bool:
-    """Whether HEADSTART_OFFLINE or HF_HUB_OFFLINE forbids the network."""
-    values = (os.environ.get(name, "").lower() for name in ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE"))
-    return any(value in {"1", "true", "yes", "on"} for value in values)
-
-
 def _file_at(place: str, names: Sequence[str], also: Sequence[str]) -> Path:
     path = locate(place)
     if path.is_file():
@@ -113,11 +108,13 @@ def _fetch(place: str, name: str, commit: str, patterns: Sequence[str]) -> Path:
 
     offline = is_offline()
     try:
-        return Path(snapshot_download(name, revision=commit, allow_patterns=list(patterns), local_files_only=offline))
+        folder = Path(snapshot_download(name, revision=commit, allow_patterns=list(patterns), local_files_only=offline))
     except (OSError, ValueError) as error:  # every error of the library and of the network is one of the two
         state = "offline, and it is not in the cache" if offline else (str(error).splitlines() or [type(error).__name__])[0]
         line = f"hf download {name} --revision {commit}"
         raise WeightsError(f"weights: cannot get '{place}' ({state}); where there is a network: {line}") from error
+    check_published(sorted(folder.glob("*")))
+    return folder
 
 
 def _nothing_at(place: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,8 +12,10 @@ from typing import Any, Literal
 from headstart.builtin.columns import Columns, check_rows, columns_of
 from headstart.builtin.table import TextRows
 from headstart.errors import DataError, MissingError, UsageError
+from headstart.offline import is_offline
 from headstart.place import PACKAGE, Place, locate
 from headstart.split import SPLITS, WORDS
+from headstart.supplies import Supply, at_place, on_hub
 from headstart.tables import Sheet, read_table, sheet_of_rows
 
 MOVING = ("main", "master", "HEAD")
@@ -85,6 +86,16 @@ class Hub(TextRows):
         )
         self.positive, self.rows, self.seed = positive, rows, seed
 
+    @classmethod
+    def supplies(cls, options: Mapping[str, Any]) -> list[Supply]:
+        """The data set, at its revision or from its folder."""
+        dataset = options["dataset"]
+        if dataset.startswith(PACKAGE) or locate(dataset).is_dir():
+            return [at_place("data", dataset)]
+        revision = _fixed(dataset, options["revision"])
+        named = f"{dataset}@{revision}"
+        return [on_hub(named, dataset, revision, what="data", patterns=PATTERNS, bring=lambda: _fetch(dataset, revision))]
+
     def sheets(self) -> list[tuple[Sheet, str | None]]:
         """One table per split of the data set that is train, val or test."""
         folder, facts = self._folder()
@@ -119,11 +130,6 @@ def _fixed(dataset: str, revision: str | None) -> str:
             f"see https://huggingface.co/datasets/{dataset}/commits/main"
         )
     return revision
-
-
-def is_offline() -> bool:
-    """The user asked for no network."""
-    return any(os.environ.get(name, "") not in ("", "0") for name in ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 def _fetch(dataset: str, revision: str) -> Path:

@@ -20,7 +20,7 @@ from headstart_nlp.families import find_stages
 from headstart_nlp.network import load_network, quietly
 from headstart_nlp.pooling import POOLS
 from headstart_nlp.tokenizer import TextTokenizer
-from headstart_nlp.weights import WeightsFolder, describe_weights, find_weights
+from headstart_nlp.weights import WeightsFolder, describe_weights, find_weights, supply_of
 from headstart_nlp.windows import cut, join_pooled, join_tokens, slide
 
 USUAL_TOKENS = 512
@@ -76,6 +76,11 @@ class Encoder(Backbone):
         self.ports = {"pooled": width, "tokens": width, "mask": 1}
         self.card = _card(folder, self.tokenizer, self.max_tokens, pretrained=pretrained)
         _check_vocabulary(self.network, self.tokenizer, folder)
+
+    @classmethod
+    def supplies(cls, options: Mapping[str, Any]) -> list[Supply]:
+        """The folder of weights, which is read for its tokenizer even where the network begins at random."""
+        return [supply_of(options["weights"])]
 
     def prepare(
         self, inputs: Sequence[Any], *, train: bool = False, rngs: Sequence[np.random.Generator] | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +12,10 @@ from typing import Any
 
 from headstart.backbone import WeightsCard
 from headstart.errors import WeightsError
+from headstart.offline import is_offline
 from headstart.place import PACKAGE, locate
+from headstart.published import check_published
+from headstart.supplies import Supply, at_place, on_hub
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?@[\w./-]+")
@@ -91,10 +93,19 @@ def describe_weights(folder: WeightsFolder, expects: str) -> WeightsCard:
     )
 
 
-def is_offline() -> bool:
-    """Whether HEADSTART_OFFLINE or HF_HUB_OFFLINE forbids the network."""
-    return any(
-        os.environ.get(name, "").lower() in {"1", "true", "yes", "on"} for name in ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE")
+def supply_of(place: str) -> Supply:
+    """What `find_weights` reads for a place."""
+    if place.startswith(PACKAGE) or not HUB_ID.fullmatch(place) or Path(place).exists():
+        return at_place("weights", place)
+    name, _, revision = place.partition("@")
+    patterns = (*SMALL_FILES, "*.safetensors", "pytorch_model*.bin")
+    return on_hub(
+        place,
+        name,
+        revision,
+        patterns=patterns,
+        one_of=("*.safetensors", "pytorch_model*.bin"),
+        bring=lambda: _from_hub(place),
     )
 
 
@@ -119,6 +130,7 @@ def _from_hub(place: str) -> WeightsFolder:
     if not any(path.glob("*.safetensors")):
         path = _fetch(name, revision, (*SMALL_FILES, "pytorch_model*.bin"))
     commit = path.name if COMMIT.fullmatch(path.name) else revision  # the cache names a snapshot after its commit
+    check_published(sorted(path.glob("*")))
     return WeightsFolder(path, f"{name}@{commit}")
 
 

@@ -14,10 +14,13 @@ from timm.data.config import resolve_data_config
 
 from headstart.backbone import WeightsCard
 from headstart.errors import WeightsError
+from headstart.offline import is_offline
 from headstart.place import PACKAGE, locate
+from headstart.published import check_published
+from headstart.supplies import Supply, at_place, on_hub
 from headstart_vision.expectation import Expectation
 from headstart_vision.variants import DEFAULT, Found, describe_file, saved_expectation
-from headstart_vision.weights import NONE, SAVED, find_file, is_offline
+from headstart_vision.weights import NONE, SAVED, find_file
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+@[\w./-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -37,6 +40,20 @@ def find_timm(model: str, config: Mapping[str, Any], place: str) -> Found:
     if HUB_ID.fullmatch(place) and not place.startswith(PACKAGE) and not locate(place).exists():
         return _from_hub(model, config, place)
     return _local(model, config, find_file(place), place)
+
+
+def supplies_of_timm(model: str, config: Mapping[str, Any], place: str) -> list[Supply]:
+    """What `find_timm` reads."""
+    if place == NONE:
+        return []
+    named = f"{_hub_id(model, config)}@main" if place == DEFAULT else place
+    if not HUB_ID.fullmatch(named) or named.startswith(PACKAGE) or locate(named).exists():
+        return [at_place("weights", place)]
+    name, _, revision = named.partition("@")
+    files = (CONFIG, SAVED)
+    return [
+        on_hub(named, name, revision, patterns=files, one_of=(SAVED,), bring=lambda: _from_hub(model, config, named))
+    ]
 
 
 def expectation_of(config: Mapping[str, Any]) -> Expectation:
@@ -84,6 +101,7 @@ def _from_hub(model: str, config: Mapping[str, Any], place: str) -> Found:
     try:
         for needed in (CONFIG, SAVED):
             path = Path(hf_hub_download(name, needed, revision=revision, local_files_only=is_offline()))
+            check_published([path])
     except (OSError, ValueError) as error:  # every error of huggingface_hub and of the network is one of the two
         state = "offline, and not in the cache" if is_offline() else f"{type(error).__name__}: {str(error).splitlines()[0]}"
         raise WeightsError(

@@ -13,6 +13,7 @@ from headstart.backbone import WeightsCard
 from headstart.errors import WeightsError
 from headstart.files import file_hash, read_json
 from headstart.place import PACKAGE, locate
+from headstart.supplies import Supply, at_place, in_torch
 from headstart_vision.expectation import Expectation
 from headstart_vision.weights import NAMED_HASH, NONE, fetch, find_file
 
@@ -51,6 +52,18 @@ def find_variant(arch: str, place: str) -> Found:
     return _local(arch, place, variants)
 
 
+def supplies_of_variant(arch: str, place: str) -> list[Supply]:
+    """What `find_variant` reads."""
+    if place == NONE:
+        return []
+    weights = models.get_model_weights(arch)
+    variants = {DEFAULT: weights.DEFAULT, **{variant.name: variant for variant in weights}}
+    if place not in variants:
+        return [at_place("weights", place)]
+    url, licence = variants[place].url, _licence(variants[place])
+    return [in_torch(str(variants[place]), url, licence=licence, bring=lambda: fetch(url))]
+
+
 def expectation_of(variant: Any) -> Expectation:
     """What the weights' own transforms do."""
     preset = variant.transforms()
@@ -70,9 +83,12 @@ def describe_file(file: Path, source: str, *, licence: str = "unknown", trained_
 
 
 def _published(variant: Any, file: Path) -> Found:
-    licence = "CC-BY-NC-4.0" if "SWAG" in str(variant.meta.get("license")) else "BSD-3-Clause"
     trained_on = "ImageNet-1k" if "SWAG" not in variant.name else "Instagram pictures by hashtag (SWAG), then ImageNet-1k"
-    return Found(file, expectation_of(variant), describe_file(file, str(variant), licence=licence, trained_on=trained_on))
+    return Found(file, expectation_of(variant), describe_file(file, str(variant), licence=_licence(variant), trained_on=trained_on))
+
+
+def _licence(variant: Any) -> str:
+    return "CC-BY-NC-4.0" if "SWAG" in str(variant.meta.get("license")) else "BSD-3-Clause"
 
 
 def _local(arch: str, place: str, variants: Mapping[str, Any]) -> Found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,19 +15,13 @@ from torch import Tensor, nn
 
 from headstart.errors import WeightsError
 from headstart.files import file_hash
+from headstart.offline import is_offline
 from headstart.place import locate
 
 NONE = "none"
 SAVED = "model.safetensors"
 WRAPPERS = ("state_dict", "model")  # what training scripts put a state dict into, torchvision's and timm's among them
 NAMED_HASH = re.compile(r"-([a-f0-9]{8,64})\.")  # torchvision names a file after the first digits of its sha256
-
-
-def is_offline() -> bool:
-    """Whether HEADSTART_OFFLINE or HF_HUB_OFFLINE forbids the network."""
-    return any(
-        os.environ.get(name, "").lower() in {"1", "true", "yes", "on"} for name in ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE")
-    )
 
 
 def find_file(place: str) -> Path:

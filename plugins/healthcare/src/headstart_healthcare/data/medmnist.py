@@ -10,7 +10,9 @@ import numpy as np
 
 from headstart.errors import DataError, MissingError, UsageError
 from headstart.example import Target
+from headstart.homes import medmnist_home
 from headstart.place import Place, locate
+from headstart.supplies import Supply, at_place, in_medmnist
 from headstart_healthcare.data.case import Case
 from headstart_healthcare.data.clinical_data import Choices, ClinicalData
 from headstart_healthcare.data.medmnist_catalogue import SETS, SOURCE, MedSet
@@ -24,7 +26,7 @@ from headstart_healthcare.reading.volume import VolumeArray
 from headstart_vision.pictures import as_image
 
 _SMALL = 28
-_HOME = "~/.medmnist"  # where the package medmnist keeps its files
+_LICENCE = "CC-BY-4.0"  # of every set but DermaMNIST, which is not among these: medmnist.com
 
 
 class MedMNIST(ClinicalData):
@@ -66,6 +68,16 @@ class MedMNIST(ClinicalData):
             raise UsageError(f"data.size: {size} is none of {', '.join(map(str, self.sizes))}")
         self.set, self.place, self.size, self.may_download, self.view = set, path, size, download, augment
         self.choices = Choices(Patients(), positive=SETS[set].positive, max_bad=0.01, rows=rows, seed=seed)
+
+    @classmethod
+    def supplies(cls, options: Mapping[str, Any]) -> list[Supply]:
+        """The file, by its path or by its name."""
+        if options["path"] is not None:
+            return [at_place("data", options["path"])]
+        known, size = options["set"], options["size"]
+        if known not in SETS:
+            return []  # refused when the part is made
+        return [in_medmnist(_file_name(known, size), licence=_LICENCE, bring=lambda: _fetch(known, size))]
 
     @property
     def about(self) -> MedSet:
@@ -141,15 +153,24 @@ class MedMNIST(ClinicalData):
     def _file(self) -> Path:
         if self.place is not None:
             return locate(self.place)
-        name = f"{self.set}.npz" if self.size == _SMALL else f"{self.set}_{self.size}.npz"
-        path = Path(_HOME).expanduser() / name
+        name = _file_name(self.set, self.size)
+        path = medmnist_home() / name
         if path.is_file():
             return path
         if not self.may_download:
             raise MissingError(
                 f"{path}: there is no such file; get it from {SOURCE}/{name}, or write download: true where there is a network"
             )
-        return download(f"{SOURCE}/{name}", path, self.about.md5 if self.size == _SMALL else None)
+        return _fetch(self.set, self.size)
+
+
+def _file_name(set: str, size: int) -> str:
+    return f"{set}.npz" if size == _SMALL else f"{set}_{size}.npz"
+
+
+def _fetch(set: str, size: int) -> Path:
+    name = _file_name(set, size)
+    return download(f"{SOURCE}/{name}", medmnist_home() / name, SETS[set].md5 if size == _SMALL else None)
 
 
 class MedMNIST3D(MedMNIST):

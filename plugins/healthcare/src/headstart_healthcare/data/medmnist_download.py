@@ -9,8 +9,8 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from headstart.errors import DataError, MissingError
+from headstart.offline import VARIABLES, is_offline
 
-OFFLINE = ("HF_HUB_OFFLINE", "HEADSTART_OFFLINE")
 _CHUNK = 1 << 20
 _SECONDS = 60
 
@@ -22,9 +22,9 @@ def download(url: str, path: Path, md5: str | None) -> Path:
         MissingError: The network is switched off or does not answer.
         DataError: The checksum is another.
     """
-    if any(os.environ.get(name, "0") not in ("", "0") for name in OFFLINE):
+    if is_offline():
         raise MissingError(
-            f"{path}: there is no such file, and the network is switched off ({' or '.join(OFFLINE)}); from {url}"
+            f"{path}: there is no such file, and the network is switched off ({' or '.join(VARIABLES)}); from {url}"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial, digest = path.with_name(f".{path.name}.{os.getpid()}"), hashlib.md5(usedforsecurity=False)

@@ -13,10 +13,11 @@ from torchvision import models
 from headstart.features import Features
 from headstart.place import Place
 from headstart.stages import Stage
+from headstart.supplies import Supply, at_place
 from headstart_vision.backbones.picture_backbone import PictureBackbone
 from headstart_vision.expectation import Expectation, check_size
-from headstart_vision.variants import Found, find_variant
-from headstart_vision.weights import read_tensors
+from headstart_vision.variants import DEFAULT, Found, find_variant, supplies_of_variant
+from headstart_vision.weights import NONE, read_tensors
 
 
 class Classic(PictureBackbone):
@@ -53,6 +54,14 @@ class Classic(PictureBackbone):
         self.stages = self._stages()
         self.ports = {"pooled": pooled, "map": last_map}
         self._find_maps(self._probe_size(native, colours), channels)
+
+    @classmethod
+    def supplies(cls, options: Mapping[str, Any]) -> list[Supply]:
+        """The file of weights; a family that does not take torchvision's takes a place."""
+        place = options["weights"]
+        if cls._find is Classic._find:
+            return supplies_of_variant(cls.arch, place)
+        return [] if place in (NONE, DEFAULT) else [at_place("weights", place)]
 
     def forward(self, batch: Mapping[str, Tensor]) -> Features:
         """Pixels [B, C, S, S] -> the vector pooled [B, C] that the classifier would read, and maps [B, C, h, w]."""

@@ -14,11 +14,12 @@ from torch import Tensor
 from headstart.errors import UsageError
 from headstart.features import Features
 from headstart.place import Place
+from headstart.supplies import Supply
 from headstart_vision.backbones.picture_backbone import PictureBackbone
 from headstart_vision.levels import find_maps
 from headstart_vision.timm_layout import layout_of
 from headstart_vision.timm_stages import find_stages
-from headstart_vision.timm_weights import find_timm
+from headstart_vision.timm_weights import find_timm, supplies_of_timm
 from headstart_vision.weights import read_tensors
 
 
@@ -59,6 +60,11 @@ class Timm(PictureBackbone):
         if last is not None:
             self.ports = {"pooled": width, "map": last.shape[1]}
             self._name_maps(maps, tuple(last.shape[1:]))
+
+    @classmethod
+    def supplies(cls, options: Mapping[str, Any]) -> list[Supply]:
+        """The network's config and weights."""
+        return supplies_of_timm(options["model"], _config(options["model"]), options["weights"])
 
     def forward(self, batch: Mapping[str, Tensor]) -> Features:
         """Pixels [B, C, S, S] -> pooled [B, C], and maps [B, C, h, w] where the network has them."""
