@@ -1,10 +1,15 @@
-"""What holds for every test: nothing of the person who runs them is read or written."""
+"""What holds for every test: nothing of the person who runs them is read or written, and no other machine is asked."""
 
 from __future__ import annotations
 
+import os
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+NO_NETWORK = Path(__file__).parent / "no_network"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -12,4 +17,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Stores on disk lie in a folder of this session, also those of child processes."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """This process and its children reach no other machine, whatever the machine of the tests can reach."""
+    runpy.run_path(str(NO_NETWORK / "sitecustomize.py"))
+    path = os.pathsep.join(filter(None, (str(NO_NETWORK), os.environ.get("PYTHONPATH"))))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PYTHONPATH", path)
         yield

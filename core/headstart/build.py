@@ -20,6 +20,7 @@ from headstart.phases import Phase
 from headstart.plugins import registry
 from headstart.recipe import Part, Recipe
 from headstart.strategy import Strategy
+from headstart.supplying import refuse_absent
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def build(recipe: Recipe, *, data: Data | None = None) -> Built:
         UsageError: Parts do not fit; the message says what would.
         DataError, WeightsError, PluginError: A part cannot be made.
     """
+    refuse_absent(recipe, with_data=data is None)
     data = data or make_data(recipe.data)
     check_fit(recipe, data)
     strategy = make_strategy(recipe.strategy)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from headstart.errors import DataError, MissingError
+from headstart.homes import packages_home
 
 if TYPE_CHECKING:
     from headstart.recipe import Recipe
@@ -32,11 +33,24 @@ def locate(place: str) -> Path:
     try:
         distribution = metadata.distribution(name)
     except metadata.PackageNotFoundError as error:
+        if (brought := _brought(name, inner)) is not None:
+            return brought
         raise MissingError(f"'{place}' needs the package '{name}'; install it with: pip install {name}") from error
     path = Path(str(distribution.locate_file(inner)))
     if not path.exists():
         raise MissingError(f"the package '{name}' {distribution.version} has no file '{inner}' (looked for {path})")
     return path
+
+
+def _brought(name: str, inner: str) -> Path | None:
+    """A file of a package that is not installed, which a kit brought; of several versions the last."""
+    from packaging.version import InvalidVersion, Version
+
+    found = []
+    for path in packages_home().glob(f"{name}/*/{inner}"):
+        with suppress(InvalidVersion):
+            found.append((Version(path.relative_to(packages_home()).parts[1]), path))
+    return max(found, default=(None, None))[1]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from headstart.cli.kit import fetch, import_
 from headstart.errors import UsageError
 from headstart.store_eviction import Stored, parse_size, remove, shrink, size_limit, stored, sweep, total_bytes
 from headstart.store_folder import stores_root
@@ -18,7 +19,11 @@ DAY = 86_400.0  # seconds
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cache() -> None:
-    """What frozen stages computed, kept on disk for later runs of the same backbone on the same examples."""
+    """What frozen stages computed, kept on disk for later runs; and kits for machines without a network."""
+
+
+cache.add_command(fetch)
+cache.add_command(import_)
 
 
 @cache.command("ls")

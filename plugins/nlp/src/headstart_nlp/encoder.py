@@ -16,6 +16,7 @@ from headstart.backbone import Backbone, WeightsCard
 from headstart.errors import UsageError, WeightsError
 from headstart.features import Features
 from headstart.place import Place
+from headstart.supplies import Supply
 from headstart_nlp.families import find_stages
 from headstart_nlp.network import load_network, quietly
 from headstart_nlp.pooling import POOLS

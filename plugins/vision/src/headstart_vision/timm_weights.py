@@ -51,9 +51,7 @@ def supplies_of_timm(model: str, config: Mapping[str, Any], place: str) -> list[
         return [at_place("weights", place)]
     name, _, revision = named.partition("@")
     files = (CONFIG, SAVED)
-    return [
-        on_hub(named, name, revision, patterns=files, one_of=(SAVED,), bring=lambda: _from_hub(model, config, named))
-    ]
+    return [on_hub(named, name, revision, patterns=files, one_of=(SAVED,), bring=lambda: _from_hub(model, config, named))]
 
 
 def expectation_of(config: Mapping[str, Any]) -> Expectation:

@@ -84,7 +84,9 @@ def describe_file(file: Path, source: str, *, licence: str = "unknown", trained_
 
 def _published(variant: Any, file: Path) -> Found:
     trained_on = "ImageNet-1k" if "SWAG" not in variant.name else "Instagram pictures by hashtag (SWAG), then ImageNet-1k"
-    return Found(file, expectation_of(variant), describe_file(file, str(variant), licence=_licence(variant), trained_on=trained_on))
+    return Found(
+        file, expectation_of(variant), describe_file(file, str(variant), licence=_licence(variant), trained_on=trained_on)
+    )
 
 
 def _licence(variant: Any) -> str:
