@@ -36,6 +36,7 @@ SITES = (
     "metrics",
     "report",
     "end",
+    "kit",  # a kit is imported: kit.unpack behind each file, kit.move before each step into place
 )
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -101,26 +101,29 @@ class _Packing:
     sources: dict[str, Path | bytes] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
 
-    def add(self, supply: Supply, pieces: Iterable[Piece], *, below: str = "") -> None:
-        licence = licence_of(supply, tuple(pieces := list(pieces)))
-        source = supply.name if not supply.place else PurePosixPath(supply.name).name
+    def add(self, supply: Supply, pieces: Sequence[Piece], *, below: str = "") -> None:
+        licence = licence_of(supply, pieces)
+        source = PurePosixPath(supply.name).name if supply.place else supply.name
         for piece in pieces:
             path = f"{below}{piece.path}"
-            if f"{piece.home}/{path}" not in self.sources:
-                self._hold(piece)
-                facts: dict[str, Any] = {"what": supply.what, "source": source, "licence": licence, "blob": piece.blob}
-                self._put(piece.home, path, piece.file, file_hash(piece.file), piece.file.stat().st_size, facts)
+            if f"{piece.home}/{path}" in self.sources:
+                continue
+            self._hold(piece)
+            found = {"sha256": file_hash(piece.file), "bytes": piece.file.stat().st_size, "blob": piece.blob}
+            self._put(piece.file, home=piece.home, path=path, what=supply.what, source=source, licence=licence, **found)
 
     def add_recipe(self, name: str, text: str) -> None:
         content = text.encode("utf-8")
-        facts = {"what": "recipe", "source": name}
-        self._put(FILES, name, content, sha256(content).hexdigest(), len(content), facts)
+        digest = sha256(content).hexdigest()
+        self._put(content, home=FILES, path=name, what="recipe", source=name, sha256=digest, bytes=len(content))
 
-    def _put(self, home: str, path: str, source: Path | bytes, digest: str, size: int, facts: Mapping[str, Any]) -> None:
-        if not is_name(home, path):
-            raise DataError(f"'{path}' cannot stand in a kit: a name there has no backslash, colon or control character")
-        entry = Entry(home=home, path=path, sha256=digest, bytes=size, **facts)
-        self.sources[entry.member] = source
+    def _put(self, source_of: Path | bytes, **facts: Any) -> None:
+        if not is_name(facts["home"], facts["path"]):
+            raise DataError(
+                f"'{facts['path']}' cannot stand in a kit: no name there has a backslash, colon or control character"
+            )
+        entry = Entry(**facts)
+        self.sources[entry.member] = source_of
         self.entries.append(entry)
 
     def _hold(self, piece: Piece) -> None:
@@ -137,7 +140,7 @@ def fetch_kit(recipes: Sequence[Recipe], target: Path, *, with_data: bool = Fals
     """
     if target.exists():
         raise UsageError(f"--to: '{target}' exists; name another file, or remove it")
-    packing, absent = _Packing(), dict[str, None]()
+    packing, absent, numbers = _Packing(), dict[str, None](), dict[str, int]()
     names = _names(recipes)
     for name, recipe in zip(names, recipes, strict=True):
         moved: dict[str, str] = {}
@@ -146,7 +149,7 @@ def fetch_kit(recipes: Sequence[Recipe], target: Path, *, with_data: bool = Fals
                 absent[supply.name if not supply.place else PurePosixPath(supply.place).name] = None
                 continue
             pieces = _gathered(supply)
-            below = f"{supply.what}/{_free(moved, supply.place)}/" if supply.place else ""
+            below = f"{supply.what}/{numbers.setdefault(supply.place, len(numbers))}/" if supply.place else ""
             packing.add(supply, pieces, below=below)
             if supply.place:
                 moved[supply.place] = f"{below}{pieces[0].path.partition('/')[0]}"
@@ -176,17 +179,14 @@ def _gathered(supply: Supply) -> Sequence[Piece]:
     return pieces
 
 
-def _free(moved: Mapping[str, str], place: str) -> str:
-    """A folder of its own for each place, so that two files of one name do not meet; the same place has the same one."""
-    return str(list(moved).index(place) if place in moved else len(moved))
-
-
 def _names(recipes: Sequence[Recipe]) -> list[str]:
     names: list[str] = []
     for recipe in recipes:
-        stem = re.sub(r"[^\w.+-]+", "-", recipe.name)
-        number = sum(name.partition(".yaml")[0].rpartition("~")[0] == stem or name == f"{stem}.yaml" for name in names)
-        names.append(f"{stem}~{number}.yaml" if number else f"{stem}.yaml")
+        stem, number = re.sub(r"[^\w.+-]+", "-", recipe.name), 2
+        name = f"{stem}.yaml"
+        while name in names:
+            name, number = f"{stem}-{number}.yaml", number + 1
+        names.append(name)
     return names
 
 

@@ -127,6 +127,12 @@ def _check_members(archive: zipfile.ZipFile, manifest: Manifest, kit: Path) -> N
     for entry in manifest.files:
         if not is_name(entry.home, entry.path):
             raise DataError(f"{kit}: a file named '{entry.member[:200]}' may not stand in a kit; it is not unpacked")
+        if entry.blob and (entry.home != HUB or "/refs/" in entry.path):
+            raise DataError(
+                f"{kit}: its {MANIFEST} gives '{entry.member[:200]}' a hash of the hub, where it is none of its files"
+            )
+    if not set(manifest.recipes) <= {entry.path for entry in manifest.files if entry.home == FILES}:
+        raise DataError(f"{kit}: its {MANIFEST} names recipes that it does not hold")
     if len(listed) != len(manifest.files) or len({name.casefold() for name in listed}) != len(listed):
         raise DataError(f"{kit}: its {MANIFEST} lists a file twice")
     if sorted(info.filename for info in infos) != sorted([*listed, MANIFEST]):
@@ -204,8 +210,9 @@ def _is_running(process: str) -> bool:
 
 def _unpack(archive: zipfile.ZipFile, entry: Entry, target: Path, kit: Path) -> None:
     """One file, held to its size and hash; what it would have more is not read."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     digest, left = sha256(), entry.bytes
+    with _said(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(entry.member) as member, _said(target), target.open("xb") as file:
         while block := member.read(min(BLOCK, left + 1)):
             left -= len(block)
@@ -213,6 +220,7 @@ def _unpack(archive: zipfile.ZipFile, entry: Entry, target: Path, kit: Path) -> 
                 break
             digest.update(block)
             file.write(block)
+        reach("kit.unpack")
         file.flush()
         os.fsync(file.fileno())
     if left or digest.hexdigest() != entry.sha256:
@@ -221,7 +229,6 @@ def _unpack(archive: zipfile.ZipFile, entry: Entry, target: Path, kit: Path) -> 
         )
     if entry.blob and not has_published(target, entry.blob):
         raise DataError(f"{kit}: '{entry.member}' is not what the hub published; nothing was imported")
-    reach("kit.unpack")
 
 
 def _moves(entries: Sequence[Entry], staged: Mapping[str, Path], roots: Mapping[str, Path]) -> list[_Move]:
@@ -275,10 +282,11 @@ def _carry_out(moves: Sequence[_Move]) -> None:
     try:
         for move in moves:
             reach("kit.move")
+            is_new = not os.path.lexists(move.target)
             with _said(move.target):
                 move.target.parent.mkdir(parents=True, exist_ok=True)
                 move.source.replace(move.target)
-            done.append(move)
+            done += [move] if is_new else []
     except BaseException:
         for move in reversed(done):
             with suppress(OSError):

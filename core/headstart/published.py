@@ -1,13 +1,12 @@
 """Published hashes: what the hub said of a file when it was fetched, compared with the bytes that are there now.
 
-huggingface_hub keeps each file under the ETag that the hub gave (`blobs/<ETag>`) and links to it from `snapshots/<commit>/`. The
-ETag of a large file is its sha256, that of a small one is git's: the SHA-1 of "blob <bytes>", a zero byte and the content.
+huggingface_hub keeps each file under the ETag that the hub gave (`blobs/<ETag>`) and links to it from `snapshots/<commit>/`.
+The ETag of a large file is its sha256, that of a small one is git's: the SHA-1 of "blob <bytes>", a zero byte and the content.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -23,7 +22,7 @@ def published_name(file: Path) -> str:
     """What the hub called the content of a file of a snapshot; "" = nothing says it (a plain file, another kind of cache)."""
     if not file.is_symlink():
         return ""
-    target = Path(os.readlink(file))
+    target = file.readlink()
     return target.name if target.parent.name == BLOBS and NAME.fullmatch(target.name) else ""
 
 

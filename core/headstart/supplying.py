@@ -21,8 +21,12 @@ def supplies_of(recipe: Recipe) -> list[Supply]:
         UsageError, MissingError: A part is not there. WeightsError: A part knows no weights of that name.
     """
     weights = [] if recipe.parent is not None else list(_of_part("backbone", recipe.backbone))
-    heads = [found for kind, part in (("head", recipe.head), ("strategy", recipe.strategy)) for found in _of_part(kind, part)]
-    return [*weights, *heads, *_of_part("data", recipe.data)]
+    return [
+        *weights,
+        *_of_part("head", recipe.head),
+        *_of_part("strategy", recipe.strategy),
+        *_of_part("data", recipe.data),
+    ]
 
 
 def refuse_absent(recipe: Recipe, *, with_data: bool = True) -> None:
@@ -59,9 +63,13 @@ def _of_part(kind: Kind, part: Part) -> Iterator[Supply]:
         return
     for option in description.options:
         if option.has_place:
-            yield from (at_place(what, place) for place in _texts(options[option.name]) if place not in ("", NONE))
+            yield from (at_place(what, place) for place in _texts(options[option.name]) if _is_place(place, what))
     if description.attributes.get("wraps") == kind:
         yield from _of_part(kind, Part(options["main"], options["options"] or {}))
+
+
+def _is_place(place: str, what: What) -> bool:
+    return bool(place) and not (what == "weights" and place == NONE)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -54,13 +54,14 @@ def fetch(recipes: tuple[Path, ...], target: Path, *, with_data: bool, overrides
 def import_(kit: Path, into: Path | None, digest: str) -> None:
     """Put the files of KIT where they are looked for, after each was held to its hash; nothing is fetched."""
     from headstart.kit_import import import_kit
+    from headstart.visible import visible
 
     found = import_kit(kit, into or Path(kit.stem), digest=digest)
     for line in _told(found.manifest.files):
-        click.echo(line)
+        click.echo(visible(line))
     click.echo(f"{found.new} files are new, {found.kept} were there already; every hash is right")
     for name in found.manifest.absent:
-        click.echo(f"not in it: data {name}; name yours in the recipe, or with --set data.path=...")
+        click.echo(visible(f"not in it: data {name}; name yours in the recipe, or with --set"))
     for name in found.manifest.recipes:
         click.echo(f"next    headstart --offline run {quote(str(found.folder / name))}")
 
