@@ -83,7 +83,7 @@ def make_model(recipe: Recipe, target: Target, backbone_options: Mapping[str, An
 def _check_finite(backbone: Backbone) -> None:
     """Refuse weights that would make features NaN; parameters only, as a buffer may hold minus infinity for a mask."""
     for name, weight in backbone.network.named_parameters():
-        if not torch.isfinite(weight).all():
+        if not weight.is_meta and not torch.isfinite(weight).all():
             raise WeightsError(
                 f"{backbone.card.source}: the weights hold values that are not finite, first in '{name}'; fetch them again"
             )

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from headstart.credentials import hide_in
+
 log = logging.getLogger(__name__)
 
 Tracker = Callable[[Mapping[str, Any]], None]
@@ -27,6 +29,7 @@ class Events:
 
     def __call__(self, event: str, **facts: Any) -> None:
         """Tell one event with its facts (plain JSON values)."""
+        facts = facts if event in TRANSIENT else hide_in(facts)  # those hold figures, and are many
         told = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts}
         for tracker in self._trackers:
             tracker(told)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 
+from headstart.allowed import AllowList, allow_lists
 from headstart.components import KINDS, Component, Kind
 from headstart.discovery import CORE, PluginRecord, load_entry_point, load_file
 from headstart.errors import MissingError, PluginError, UsageError
@@ -134,53 +135,39 @@ def plugin_named(name: str) -> PluginRecord:
 def registry(files: Sequence[str | Path] = ()) -> Registry:
     """The registry of this process, made once.
 
-    `HEADSTART_PLUGINS=a,b` (names of entry points or distributions) limits it, `HEADSTART_NO_PLUGINS=1` leaves the core
-    alone, `HEADSTART_PLUGIN_FILES` (set by `--plugin`, so that child processes see it too) adds single files, and
-    `HEADSTART_PLUGIN_SECONDS` limits the time of an import.
+    `HEADSTART_PLUGINS=a,b==1.0` (names of entry points or distributions) and the user's file limit it (see
+    `headstart.allowed`), `HEADSTART_NO_PLUGINS=1` leaves the core alone, `HEADSTART_PLUGIN_FILES` (set by `--plugin`, so that
+    child processes see it too) adds single files, and `HEADSTART_PLUGIN_SECONDS` limits the time of an import.
     """
     listed = os.environ.get("HEADSTART_PLUGIN_FILES", "").split(os.pathsep)
     places = tuple(dict.fromkeys(str(Path(file).resolve()) for file in (*filter(None, listed), *files)))
     is_core_only = os.environ.get("HEADSTART_NO_PLUGINS", "") not in ("", "0")
-    return _registry(places, os.environ.get("HEADSTART_PLUGINS", ""), is_core_only, _seconds())
+    return _registry(places, allow_lists(), is_core_only, _seconds())
 
 
 @lru_cache
-def _registry(files: tuple[str, ...], allowed: str, is_core_only: bool, seconds: float) -> Registry:
+def _registry(files: tuple[str, ...], lists: tuple[AllowList, ...], is_core_only: bool, seconds: float) -> Registry:
     entries = sorted(metadata.entry_points(group="headstart"), key=lambda entry: (entry.name != CORE, entry.name))
-    records = [_load_or_leave(entry, allowed, is_core_only, seconds) for entry in entries]
-    return Registry([*records, *_absent(allowed, records), *(load_file(Path(file)) for file in files)])
+    records = [_load_or_leave(entry, lists, is_core_only, seconds) for entry in entries]
+    return Registry([*records, *_absent(lists, records), *(load_file(Path(file)) for file in files)])
 
 
-def _load_or_leave(entry: metadata.EntryPoint, allowed: str, is_core_only: bool, seconds: float) -> PluginRecord:
-    distribution = entry.dist.name if entry.dist else "unknown"
-    is_core = entry.name == CORE and canonicalize_name(distribution) == "headstart"
-    reason = (
-        "HEADSTART_NO_PLUGINS"
-        if is_core_only
-        else ""
-        if _is_allowed(entry.name, distribution, allowed)
-        else "HEADSTART_PLUGINS"
-    )
-    if reason and not is_core:
-        version = entry.dist.version if entry.dist else ""
-        return PluginRecord(entry.name, distribution, version, error=f"left out by {reason}")
-    return load_entry_point(entry, seconds=0.0 if is_core else seconds)
+def _load_or_leave(entry: metadata.EntryPoint, lists: Sequence[AllowList], is_core_only: bool, seconds: float) -> PluginRecord:
+    distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
+    if entry.name == CORE and canonicalize_name(distribution) == "headstart":
+        return load_entry_point(entry, seconds=0.0)
+    refusals = ["left out by HEADSTART_NO_PLUGINS"] if is_core_only else []
+    refusals += [said for one in lists if (said := one.refusal((entry.name, distribution), version))]
+    if refusals:
+        return PluginRecord(entry.name, distribution, version, error="; ".join(refusals))
+    return load_entry_point(entry, seconds=seconds)
 
 
-def _is_allowed(name: str, distribution: str, allowed: str) -> bool:
-    wanted = _wanted(allowed)
-    return not wanted or canonicalize_name(name) in wanted or canonicalize_name(distribution) in wanted
-
-
-def _wanted(allowed: str) -> set[str]:
-    return {canonicalize_name(part.strip()) for part in allowed.split(",") if part.strip()}
-
-
-def _absent(allowed: str, records: Iterable[PluginRecord]) -> Iterator[PluginRecord]:
-    """Names in HEADSTART_PLUGINS that no installed plugin has: a typing error there must not go unseen."""
-    present = {canonicalize_name(name) for record in records for name in (record.name, record.distribution)}
-    for name in sorted(_wanted(allowed) - present):
-        yield PluginRecord(name, "", error="named by HEADSTART_PLUGINS, but not installed")
+def _absent(lists: Iterable[AllowList], records: Iterable[PluginRecord]) -> Iterator[PluginRecord]:
+    present = [name for record in records for name in (record.name, record.distribution)]
+    for one in lists:
+        for name in one.unknown(present):
+            yield PluginRecord(name, "", error=f"named by {one.source}, but not installed")
 
 
 def _seconds() -> float:

@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from headstart.credentials import without_credentials
 from headstart.errors import MissingError, RecipeError, UsageError
 from headstart.example import Example
 from headstart.files import read_json, write_json, write_text
@@ -207,4 +208,4 @@ def _version(name: str) -> str | None:
 
 def command_line() -> str:
     """The command that started this process, as a person would type it."""
-    return " ".join(["headstart", *sys.argv[1:]])
+    return without_credentials(" ".join(["headstart", *sys.argv[1:]]))

@@ -129,10 +129,13 @@ def demand_typeable(arguments: list[str]) -> None:
     from headstart.cli.main import cli
 
     context = click.Context(cli)
+    while arguments[0].startswith("--"):  # flags of every command, like --offline
+        assert any(arguments[0] in option.opts for option in cli.params), arguments[0]
+        arguments = arguments[1:]
     command = cli.get_command(context, arguments[0])
     assert command is not None, arguments[0]
     command.make_parser(click.Context(command, parent=context)).parse_args(args=arguments[1:])
-    if arguments[0] == "run" and "--resume" not in arguments and not arguments[1].startswith("runs/"):
+    if arguments[0] == "run" and "--resume" not in arguments and not arguments[1].startswith(("runs/", "kit/")):
         overrides = [word for flag, word in pairwise(arguments) if flag == "--set"]
         path = find_recipe(arguments[1] if not (ROOT / arguments[1]).exists() else ROOT / arguments[1])
         assert [str(problem) for problem in check_recipe(path, overrides)] == []

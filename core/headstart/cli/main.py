@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from headstart.credentials import hide_in_logs, without_credentials
 from headstart.errors import HeadstartError, RecipeError
 from headstart.version import __version__
 from headstart.visible import visible
@@ -116,6 +117,7 @@ def cli() -> None:
 
 def execute(args: Sequence[str]) -> int:
     """Run one command line and return its exit code; errors are printed to stderr."""
+    hide_in_logs()
     try:
         result = cli.main(list(args), prog_name="headstart", standalone_mode=False)
     except click.exceptions.Abort:  # what click makes of Ctrl-C
@@ -143,8 +145,8 @@ def _unexpected(error: Exception) -> str:
 
 def _print(args: Sequence[str], error: Exception, message: str) -> None:
     if _is_debugging(args):
-        traceback.print_exception(error)
-    click.echo(visible(message, lines=True), err=True)
+        click.echo(without_credentials("".join(traceback.format_exception(error))), err=True)
+    click.echo(visible(without_credentials(message), lines=True), err=True)
 
 
 def _is_debugging(args: Sequence[str]) -> bool:
