@@ -49,6 +49,8 @@ def soak(kills: int, seed: int, place: Path) -> dict[str, float]:
                 longest = min(longest, time.perf_counter() - began)
             folder = _folder(place / name) or folder
             found["kills"] += ended == -signal.SIGKILL
+            if ended == -signal.SIGKILL and folder is not None and _has_finished(folder):
+                ended = 0  # killed after its last word
             if ended not in (0, -signal.SIGKILL):
                 found["lost"] += 1
                 print(children.log[-3000:], file=sys.stderr)
@@ -88,6 +90,10 @@ def _folder(place: Path) -> Path | None:
             return path
         shutil.rmtree(path)
     return None
+
+
+def _has_finished(folder: Path) -> bool:
+    return (folder / "metrics.json").exists() and not (folder / "checkpoints" / "run.json").exists()
 
 
 def _children(place: Path) -> Children:
