@@ -50,7 +50,8 @@ def soak(kills: int, seed: int, place: Path) -> dict[str, float]:
             folder = _folder(place / name) or folder
             found["kills"] += ended == -signal.SIGKILL
             if ended == -signal.SIGKILL and folder is not None and _has_finished(folder):
-                ended = 0  # killed after its last word
+                ended = 0  # killed after its last word: to resume it says so, and clears up
+                children.resume(folder)
             if ended not in (0, -signal.SIGKILL):
                 found["lost"] += 1
                 print(children.log[-3000:], file=sys.stderr)

@@ -36,6 +36,7 @@ SITES = (
     "metrics",
     "report",
     "end",
+    "removed",  # the run counts as finished, its checkpoints are still there
     "kit",  # a kit is imported: kit.unpack behind each file, kit.move before each step into place
 )
 

@@ -76,6 +76,7 @@ def _opened(folder: Path) -> ResumeFolder:
     if not (folder / LOCK).exists():
         raise UsageError(f"{folder}: not a run (no {LOCK}); runs are folders like runs/latest")
     if (folder / "metrics.json").exists():
+        kept.remove()  # what is left where the process was killed while it cleared up
         raise UsageError(
             f"{folder}: this run has finished, there is nothing to resume; see its report.html, or begin a new run: "
             f"headstart run {folder / LOCK}"

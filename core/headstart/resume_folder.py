@@ -111,6 +111,7 @@ class ResumeFolder:
     def remove(self) -> None:
         """The run has finished: nothing of this is needed any more."""
         (self.path / RUN_FILE).unlink(missing_ok=True)  # from now on it counts as finished
+        reach("removed")
         shutil.rmtree(self.path, ignore_errors=True)
         self.__exit__()
 

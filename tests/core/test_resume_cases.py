@@ -74,6 +74,17 @@ def test_a_run_that_has_finished_keeps_no_checkpoints_and_says_so(tiny, make_rec
         resume(run.folder)
 
 
+def test_what_a_kill_in_the_clearing_up_left_is_removed_when_the_run_says_that_it_has_finished(tiny, make_recipe, tmp_path):
+    faults.arm("removed:1:raise")
+    with pytest.raises(faults.Fault):
+        fit(make_recipe(tmp_path, **PLANS), tmp_path / "runs", report=False)
+    folder = (tmp_path / "runs" / "latest").resolve()
+    assert checkpoints(folder) != []
+    with pytest.raises(UsageError, match="this run has finished"):
+        resume(folder)
+    assert not (folder / "checkpoints").exists()
+
+
 def test_without_checkpoints_a_run_cannot_go_on_and_says_what_to_type(stopped) -> None:
     _, folder = stopped("step:3:raise", train={"device": "cpu", "checkpoint": 0})
     assert not (folder / "checkpoints").exists()
