@@ -157,7 +157,7 @@ def _saved(row: Mapping[str, Any], names: Sequence[str]) -> SavedPrediction:
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside `path`, flush to the disk, rename: a reader sees the old file or the new one, never a half."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
         with temporary.open("rb+") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from difflib import unified_diff
 from pathlib import Path
@@ -72,6 +73,7 @@ def _opened(folder: Path) -> ResumeFolder:
     kept = ResumeFolder(folder)
     if kept.exists:
         kept.lock()
+        _remove_halves(folder)
         return kept
     if not (folder / LOCK).exists():
         raise UsageError(f"{folder}: not a run (no {LOCK}); runs are folders like runs/latest")
@@ -121,6 +123,12 @@ def _tell_versions(began: dict[str, Any], tell: Tell) -> None:
     if other:
         message = f"versions changed since the run began, so the result may differ in the last digits: {', '.join(other)}"
         tell("warning", message=message)
+
+
+def _remove_halves(folder: Path) -> None:
+    """Remove what a kill left behind under a temporary name."""
+    for path in folder.glob(".*.tmp"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _mend(path: Path) -> None:

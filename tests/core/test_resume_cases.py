@@ -85,6 +85,14 @@ def test_what_a_kill_in_the_clearing_up_left_is_removed_when_the_run_says_that_i
     assert not (folder / "checkpoints").exists()
 
 
+def test_halves_under_a_temporary_name_are_removed_before_it_goes_on(stopped) -> None:
+    _, folder = stopped("step:9:raise")
+    (folder / ".predictions.parquet.7.tmp").write_bytes(b"PAR1")
+    (folder / ".model.tmp").mkdir()
+    (folder / ".model.tmp" / "weights.safetensors").write_bytes(b"")
+    assert list(resume(folder, report=False).folder.glob(".*")) == []
+
+
 def test_without_checkpoints_a_run_cannot_go_on_and_says_what_to_type(stopped) -> None:
     _, folder = stopped("step:3:raise", train={"device": "cpu", "checkpoint": 0})
     assert not (folder / "checkpoints").exists()
