@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from headstart.errors import DataError
+from headstart.errors import DataError, UsageError
 from headstart.example import Example, Target
 from headstart.head import Prediction
 from headstart.outcome import Outcome
@@ -111,6 +111,56 @@ def test_how_much_more_is_missed_in_one_subgroup_than_in_another_is_told_with_it
     assert at["f1"]["low"] < at["f1"]["value"] < at["f1"]["high"]
     small = clinical.measure(_two("test", 24, 1, sex=True), TWO, settled)["questions"]["pneumonia"]
     assert small["gaps"] == {}, "cells that are hidden are not compared either"
+
+
+def _by_sex_and_age(split: str, counts: dict[tuple[str, str], int], seed: int) -> Outcome:
+    """So many examples of each sex and age band, half of them sick; scores of women over 60 say nothing."""
+    rng = np.random.default_rng(seed)
+    examples, predictions = [], []
+    for (sex, age), count in counts.items():
+        for i in range(count):
+            is_sick, is_blind = i % 2 == 1, (sex, age) == ("F", "60-79")
+            score = rng.normal(0 if is_blind else 2 * is_sick - 1, 1)
+            name, meta = f"{split}-{sex}-{age}-{i}", {"subgroups": {"sex": sex, "age": age}}
+            examples.append(Example(name, None, "pneumonia" if is_sick else "normal", meta=meta))
+            predictions.append(_yes_no(float(1 / (1 + np.exp(-2 * score)))))
+    return Outcome("run", split, examples, predictions)
+
+
+def test_a_group_that_only_two_subgroups_together_tell_is_measured() -> None:
+    """Women and the old are both half well served; old women are not served at all."""
+    counts = {(sex, age): 80 for sex in "FM" for age in ("40-59", "60-79")}
+    clinical = Clinical()
+    settled = clinical.settle(_by_sex_and_age("val", counts, 0), TWO)
+    found = clinical.measure(_by_sex_and_age("test", counts, 1), TWO, settled)["questions"]["pneumonia"]
+    both = found["subgroups"]["sex x age"]
+    assert set(both) == {"F x 40-59", "F x 60-79", "M x 40-59", "M x 60-79"}
+    assert both["F x 60-79"]["n"] == 80 and both["F x 60-79"]["auroc"]["high"] < 0.7 < both["M x 60-79"]["auroc"]["low"]
+    assert found["subgroups"]["sex"]["F"]["auroc"]["value"] > 0.65, "women as a whole hide it"
+    gap = found["gaps"]["sex x age"]["false_negative_rate"]
+    assert gap["worst"] == "F x 60-79" or found["gaps"]["sex x age"]["false_positive_rate"]["worst"] == "F x 60-79"
+    alone = Clinical(pairs=False).measure(_by_sex_and_age("test", counts, 1), TWO, settled)["questions"]["pneumonia"]
+    assert set(alone["subgroups"]) == {"sex", "age"}
+
+
+def test_a_small_crossed_cell_is_hidden_and_cannot_be_told_from_sums() -> None:
+    counts = {("F", "40-59"): 60, ("F", "60-79"): 14, ("F", "80 and over"): 40, ("M", "40-59"): 60, ("M", "60-79"): 60,
+              ("M", "80 and over"): 50}  # fmt: skip
+    clinical = Clinical()
+    settled = clinical.settle(_by_sex_and_age("val", counts, 0), TWO)
+    outcome = _by_sex_and_age("test", counts, 1)
+    found = clinical.measure(outcome, TWO, settled)["questions"]["pneumonia"]["subgroups"]["sex x age"]
+    hidden = {value for value, cell in found.items() if cell.get("hidden")}
+    assert "F x 60-79" in hidden, "seven of each class"
+    for side in (0, 1):
+        lines = [value.split(" x ")[side] for value in hidden]
+        assert all(lines.count(line) != 1 for line in lines), "the only one of its row or column would be the sum's rest"
+    assert hidden == {"F x 60-79", "F x 80 and over", "M x 60-79", "M x 80 and over"}
+    assert all("auroc" not in found[value] for value in hidden)
+    looser = Clinical(smallest=5).measure(outcome, TWO, settled)["questions"]["pneumonia"]["subgroups"]["sex x age"]
+    assert not any(cell.get("hidden") for cell in looser.values())
+    with pytest.raises(UsageError, match="may point at a person"):
+        Clinical(smallest=3)
 
 
 def test_a_score_that_is_not_finite_is_refused() -> None:

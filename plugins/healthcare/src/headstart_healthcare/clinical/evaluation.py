@@ -24,8 +24,10 @@ from headstart_healthcare.clinical.operating_point import OperatingPoint, choose
 from headstart_healthcare.clinical.question import Question
 from headstart_healthcare.clinical.shift import look_for_shift, shift_warnings
 from headstart_healthcare.clinical.slight_views import views_of
+from headstart_healthcare.clinical.subgroups import LEAST
 from headstart_healthcare.privacy.tree_scan import names_in
 
+FEWEST = 5  # of one class; five is the least that agencies of statistics publish
 BANNER = "Research use only. Not a medical device: nothing here is meant for diagnosis or treatment."
 
 
@@ -44,6 +46,8 @@ class Clinical(Evaluation):
         views: Slightly turned, moved and relit versions of each picture or volume that the model is asked about too, never
             mirrored; it does not answer where its probabilities for them lie further apart than those of all but the
             share `abstain` of the validation examples. Each costs a pass of the whole network; 0 = none.
+        smallest: Examples of each class that a subgroup needs for its figures to be shown, >= 5.
+        pairs: Whether every two subgroups are crossed and measured, too: women of 60 to 79.
         seed: Of the bootstrap.
     """
 
@@ -58,13 +62,17 @@ class Clinical(Evaluation):
         cost_ratio: float = 1.0,
         abstain: float = 0.01,
         views: int = 0,
+        smallest: int = LEAST,
+        pairs: bool = True,
         seed: int = 0,
     ) -> None:
+        if smallest < FEWEST:
+            raise UsageError(f"evaluation.smallest is {smallest}; smaller cells than {FEWEST} may point at a person")
         if not 0 <= abstain < 1:
             raise UsageError(f"evaluation.abstain is {abstain}; it must be a share of the validation examples in [0, 1)")
         if views < 0:
             raise UsageError(f"evaluation.views is {views}; it must be a number of changed versions, 0 or more")
-        self._abstain, self._views = abstain, views
+        self._abstain, self._views, self._smallest, self._pairs = abstain, views, smallest, pairs
         self._rule, self._at_least, self._cost_ratio, self._seed = rule, at_least, cost_ratio, seed
 
     def settle(self, outcome: Outcome, target: Target) -> dict[str, Any]:
@@ -88,7 +96,8 @@ class Clinical(Evaluation):
         found: dict[str, Any] = {"banner": BANNER, "questions": {}}
         for label, (examples, truth, raw) in _questions(outcome, target).items():
             known = settled["questions"][label]
-            question = Question(examples, truth, raw, Platt(**known["platt"]), known["threshold"])
+            platt, threshold = Platt(**known["platt"]), known["threshold"]
+            question = Question(examples, truth, raw, platt, threshold, least=self._smallest, pairs=self._pairs)
             found["questions"][label] = {"rule": known["reason"], **question.measure(seed=self._seed)}
         if _is_many(target):
             found["quadratic_kappa"] = _kappa(outcome, target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from headstart_healthcare.clinical.calibration import Platt, curve, quality
 from headstart_healthcare.clinical.delong import area
 from headstart_healthcare.clinical.net_benefit import net_benefit
 from headstart_healthcare.clinical.operating_point import Table, sensitivity_at
-from headstart_healthcare.clinical.subgroups import hidden, is_shown, members, subgroup_names
+from headstart_healthcare.clinical.subgroups import LEAST, cells_of, hidden, shown
 
 RESAMPLES = 2000
 SPECIFICITIES = (0.8, 0.9, 0.95)
@@ -35,6 +35,8 @@ class Question:
         raw: Probability of the positive answer as the head gave it [N].
         platt: Calibration, settled on validation.
         threshold: Settled on validation, on calibrated probabilities.
+        least: Examples of each class that a subgroup needs to be shown.
+        pairs: Whether two subgroups are crossed, too.
     """
 
     examples: Sequence[Example]
@@ -42,6 +44,8 @@ class Question:
     raw: np.ndarray
     platt: Platt
     threshold: float
+    least: int = LEAST
+    pairs: bool = True
 
     @property
     def probability(self) -> np.ndarray:
@@ -51,7 +55,7 @@ class Question:
     def only(self, chosen: np.ndarray) -> Question:
         """The same question to some of the examples, by a mask [N]."""
         examples = [example for example, is_in in zip(self.examples, chosen, strict=True) if is_in]
-        return Question(examples, self.is_positive[chosen], self.raw[chosen], self.platt, self.threshold)
+        return replace(self, examples=examples, is_positive=self.is_positive[chosen], raw=self.raw[chosen])
 
     def measure(self, *, seed: int = 0) -> dict[str, Any]:
         """Every figure as plain JSON; what cannot be defined is None with a reason beside it, never a number."""
@@ -69,8 +73,7 @@ class Question:
                 "curve": curve(self.is_positive, self.probability),
             },
             "net_benefit": net_benefit(self.is_positive, self.probability),
-            "subgroups": {name: self._subgroup(name, seed) for name in subgroup_names(self.examples)},
-            "gaps": {name: gap for name in subgroup_names(self.examples) if (gap := self._gaps(name, seed))},
+            **self._subgroups(seed),
         }
 
     def _counts(self) -> dict[str, Any]:
@@ -84,22 +87,24 @@ class Question:
             "prevalence": positives / count if count else None,
         }
 
-    def _figures(self, seed: int, *, is_whole: bool = True) -> dict[str, Any]:
+    def _figures(self, seed: int, *, is_whole: bool = True, is_crossed: bool = False) -> dict[str, Any]:
         """AUROC with DeLong's interval, AUPRC by bootstrap, counts and shares at the threshold with Wilson's intervals; where
-        one patient has several pictures, AUROC and shares by the patients' bootstrap too. A part has no AUPRC.
+        one patient has several pictures, AUROC and shares by the patients' bootstrap too. A part has no AUPRC, and a crossed
+        one no F1, as there are many of them.
         """
         ranking, has_patients = Ranking(self.is_positive, self.probability), group_numbers(self.examples) is not None
         found, table = area(self.is_positive, self.probability), Table.at(self.threshold, self.is_positive, self.probability)
         delong = None if found is None else Interval(found.value, found.low, found.high, len(self.examples), "DeLong")
         shares = table.shares()
-        measures: dict[str, Weighted] = {"f1": self._share("f1")}
+        measures: dict[str, Weighted] = {} if is_crossed else {"f1": self._share("f1")}
         if is_whole:
             measures["auprc"] = ranking.average_precision
         if has_patients:
             measures.update({"auroc": ranking.auroc, **{name: self._share(name) for name in shares}})
         drawn = self._bootstraps(measures, seed)
         auroc = drawn["auroc"] if has_patients else delong
-        at = {name: drawn[name] if has_patients and share else share for name, share in shares.items()} | {"f1": drawn["f1"]}
+        at = {name: drawn[name] if has_patients and share else share for name, share in shares.items()}
+        at |= {} if is_crossed else {"f1": drawn["f1"]}
         whole = {"auroc_delong": _plain(delong), "auprc": _plain(drawn["auprc"])} if is_whole else {}
         told = {"threshold": self.threshold, **asdict(table), **{name: _plain(share) for name, share in at.items()}}
         return {"auroc": _plain(auroc), **whole, "at_threshold": told}
@@ -120,6 +125,8 @@ class Question:
     def _bootstraps(self, measures: Mapping[str, Weighted], seed: int) -> dict[str, Interval | None]:
         """Percentiles of each measure over the same resampled patients, or examples where nobody has two."""
         groups, count = group_numbers(self.examples), len(self.examples)
+        if not measures:
+            return {}
         drawn: dict[str, list[float]] = {name: [] for name in measures}
         for weights in bootstrap_weights(count, groups, seed, RESAMPLES):
             for name, measure in measures.items():
@@ -134,9 +141,8 @@ class Question:
             found[name] = Interval(value, float(low), float(high), count, method) if value is not None and is_defined else None
         return found
 
-    def _gaps(self, name: str, seed: int) -> dict[str, Any]:
+    def _gaps(self, shown: Mapping[str, np.ndarray], seed: int) -> dict[str, Any]:
         """How much more is missed, and falsely called, in the worst of the subgroups that are shown than in the best."""
-        shown = {value: chosen for value, chosen in members(self.examples, name).items() if is_shown(self.is_positive[chosen])}
         if len(shown) < 2:
             return {}
         ends: dict[str, dict[str, str]] = {}
@@ -158,15 +164,21 @@ class Question:
 
         return difference
 
-    def _subgroup(self, name: str, seed: int) -> dict[str, Any]:
-        found = {}
-        for value, chosen in members(self.examples, name).items():
-            part = self.only(chosen)
-            if not is_shown(part.is_positive):
-                found[value] = hidden(part.is_positive)
-                continue
-            found[value] = {**part._counts(), **part._figures(seed, is_whole=False)}
+    def _subgroups(self, seed: int) -> dict[str, Any]:
+        """Figures of every subgroup, and of every two crossed, whose cells are large enough; and how far they lie apart."""
+        found: dict[str, Any] = {"subgroups": {}, "gaps": {}}
+        for name, cells in cells_of(self.examples, pairs=self.pairs).items():
+            kept = shown(cells, self.is_positive, self.least)
+            found["subgroups"][name] = {
+                value: self.only(cell.chosen)._part(seed, is_crossed=bool(cell.lines)) if value in kept else hidden(self.least)
+                for value, cell in cells.items()
+            }
+            if gap := self._gaps({value: cells[value].chosen for value in kept}, seed):
+                found["gaps"][name] = gap
         return found
+
+    def _part(self, seed: int, *, is_crossed: bool) -> dict[str, Any]:
+        return {**self._counts(), **self._figures(seed, is_whole=False, is_crossed=is_crossed)}
 
 
 def _plain(interval: Interval | None) -> dict[str, Any] | None:
