@@ -71,7 +71,10 @@ def headstart_recipes() -> Iterable[Path]:
 
 @hookspec
 def headstart_trackers() -> Iterable[Callable[[Mapping[str, Any]], None]]:
-    """Functions that are called with every event of a run, the same mappings as the lines of `events.jsonl`."""
+    """Functions that are called with every event of a run, the same mappings as the lines of `events.jsonl`; and with
+    `predicted` whenever a finished run has answered: its `folder`, and `answers` with `id`, `answer`, `probabilities` and
+    `abstain` of each example.
+    """
 
 
 @hookspec

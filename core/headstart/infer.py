@@ -11,6 +11,7 @@ from headstart.build import make_data
 from headstart.device import choose
 from headstart.errors import DataError
 from headstart.evaluating import Evaluating, saved_evaluating
+from headstart.events import Events, isolated
 from headstart.example import Example
 from headstart.feed import LiveFeed
 from headstart.freezing import train_only
@@ -19,16 +20,31 @@ from headstart.intervals import score_intervals
 from headstart.looking import predictions_with
 from headstart.loop import predict
 from headstart.outcome import Outcome
+from headstart.plugins import registry
 from headstart.spread import Asking, with_spread
 
 if TYPE_CHECKING:
     from headstart.run import Run
 
+ABSTAIN = "abstain"
+"""Key of a prediction's details: why the model should not be asked, one sentence each."""
+
 
 def infer(run: Run, examples: Sequence[Example]) -> list[Prediction]:
     """Predictions for examples that are read already, in their order, as the run's evaluations decide."""
     evaluations = evaluations_of(run)
-    return evaluations.decide(head_predictions(run, examples, evaluations))
+    found = evaluations.decide(head_predictions(run, examples, evaluations))
+    tell_answers(run.folder, examples, found)
+    return found
+
+
+def tell_answers(folder: Path, examples: Sequence[Example], predictions: Sequence[Prediction], **facts: Any) -> None:
+    """Tell the trackers of plugins what the finished run of this folder has answered; nothing is written here."""
+    answers = [
+        {"id": example.id, "answer": said.value, "probabilities": said.probabilities, "abstain": said.details.get(ABSTAIN)}
+        for example, said in zip(examples, predictions, strict=True)
+    ]
+    Events(map(isolated, registry().trackers()))("predicted", folder=str(folder), answers=answers, **facts)
 
 
 def evaluations_of(run: Run) -> Evaluating:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from hashlib import sha256
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from headstart.cli.main import cli
 from headstart.errors import HeadstartError
-from headstart.recipe import Part, Recipe
+from headstart.recipe import Part, Recipe, SplitPlan
 from headstart_healthcare.privacy.pseudonyms import VARIABLE
 from headstart_healthcare.trail.chain import FILE, append, breaks, linked, read
 from headstart_healthcare.trail.keeping import Trail, faults_of, seal_of
@@ -37,6 +40,29 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(finished: Path, tmp_path: Path) -> Path:
     """A copy that may be changed."""
     return Path(shutil.copytree(finished, tmp_path / finished.name))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on pictures in folders, which predicts others."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for number in range(110):
+        label = ("well", "sick")[number % 2]
+        (root / "data" / label).mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 90, (28, 28)) + 120 * (number % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(root / "data" / label / f"{number}.png")
+    data = Part("healthcare/images", {"path": str(root / "data"), "group": "none", "positive": "sick"})
+    network = Part("vision/efficientnet-lite0", {"size": 32, "weights": "none"})
+    plan = SplitPlan(val=0.25, test=0.2)
+    given = Recipe(data, network, strategy=Part("probe", {"epochs": 1}), split=plan, baselines="none")
+    return given.run(root / "runs").folder
+
+
+@pytest.fixture
+def clinic(trained: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(trained, tmp_path / trained.name))
 
 
 def verified(run: Path) -> tuple[int, str]:
@@ -115,3 +141,68 @@ def test_a_run_that_goes_on_elsewhere_continues_its_trail_and_others_have_none(t
     assert not (plain / FILE).exists()
     code, said = verified(plain)
     assert code == 3 and "only runs on clinical data have one" in said
+
+
+def asked(run: Path, folder: Path) -> list[dict]:
+    """Predictions for three pictures, as the command writes them."""
+    folder.mkdir()
+    for name, grey in (("DOE_JANE", 40), ("ROE_RICHARD", 200)):
+        Image.fromarray(np.random.default_rng(grey).integers(grey, grey + 40, (28, 28)).astype(np.uint8)).save(
+            folder / f"{name}.png"
+        )
+    Image.fromarray(np.full((28, 28, 3), (250, 0, 0), np.uint8)).save(folder / "colour.png")
+    done = CliRunner().invoke(cli, ["predict", str(run), str(folder), "-o", str(folder / "said.jsonl")])
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in (folder / "said.jsonl").read_text().splitlines()]
+
+
+def test_every_answer_stands_in_the_trail_with_model_decision_and_reason(clinic, tmp_path):
+    before = read(clinic / FILE)
+    said = {row["id"]: row for row in asked(clinic, tmp_path / "new")}
+    entries = read(clinic / FILE)[len(before) :]
+    assert [entry["event"] for entry in entries] == ["predict", "answer", "answer", "answer", "seal"]
+    model = sha256((clinic / "model/manifest.json").read_bytes()).hexdigest()
+    for entry in entries[1:-1]:
+        row = said.pop(entry["id"])
+        assert entry["model"] == model and entry["answer"] == row["prediction"]
+        assert entry["probabilities"]["sick"] == pytest.approx(row["p:sick"], abs=1e-4)
+        assert entry["abstains"] == ("abstain" in row) and "; ".join(entry["reasons"]) == row.get("abstain", "")
+    assert said == {} and any(entry.get("abstains") for entry in entries) and entries[0]["who"].startswith("user-")
+    text = (clinic / FILE).read_text()
+    assert not any(name in text for name in ("DOE", "ROE", "colour.png", str(tmp_path)))
+    code, words = verified(clinic)
+    assert code == 0 and "1 calls of predict since then, 3 answers" in words
+
+
+def test_an_answer_that_was_changed_or_taken_out_is_found(clinic, tmp_path):
+    asked(clinic, tmp_path / "new")
+    lines = (clinic / FILE).read_text().splitlines()
+    at = next(number for number, line in enumerate(lines) if '"event": "answer"' in line)
+    other = json.dumps({**json.loads(lines[at]), "answer": "well" if '"answer": "sick"' in lines[at] else "sick"})
+    for changed, words in (
+        ([*lines[:at], other, *lines[at + 1 :]], "(answer) was changed"),
+        ([*lines[:at], *lines[at + 1 :]], "does not follow"),
+        (lines[:-1], "has no end"),
+    ):
+        (clinic / FILE).write_text("\n".join(changed) + "\n")
+        code, said = verified(clinic)
+        assert code == 3 and words in said, words
+
+
+def test_answers_are_given_where_the_trail_cannot_be_written_and_that_is_said(clinic, tmp_path, caplog):
+    (clinic / FILE).write_text((clinic / FILE).read_text() + "{half a li")
+    assert len(asked(clinic, tmp_path / "new")) == 3
+    assert "3 answers could not be written into the audit trail" in caplog.text
+
+
+def test_two_that_write_at_once_keep_one_chain(tmp_path):
+    def write(name: int) -> None:
+        for _ in range(20):
+            append(tmp_path / FILE, [{"event": f"by {name}", "words": "w" * 5000}], seal=seal_of)
+
+    threads = [Thread(target=write, args=(name,)) for name in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(read(tmp_path / FILE)) == 120 and breaks(read(tmp_path / FILE)) == []

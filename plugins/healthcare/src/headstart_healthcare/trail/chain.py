@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from headstart.errors import DataError
 
@@ -15,6 +17,7 @@ FILE = "audit.jsonl"
 
 START = "0" * 64  # what the first line holds in place of the hash of one before
 HASH, BEFORE = "hash", "before"
+_TAIL = 1 << 14  # bytes that are read from the end at first
 
 
 def hash_of(entry: Mapping[str, Any]) -> str:
@@ -31,15 +34,50 @@ def linked(entries: Sequence[Mapping[str, Any]], before: str = START, first: int
         yield {**made, HASH: before}
 
 
-def append(path: Path, entries: Sequence[Mapping[str, Any]]) -> str:
-    """Write entries behind those that are there; gives the last hash."""
-    known = read(path) if path.exists() else []
-    before = str(known[-1][HASH]) if known else START
-    with path.open("a", encoding="utf-8") as file:
-        for entry in linked(entries, before, len(known) + 1):
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-            before = entry[HASH]
-    return before
+def append(path: Path, entries: Sequence[Mapping[str, Any]], *, seal: Callable[[str], str] | None = None) -> str:
+    """Write entries behind those that are there, held against others that write; gives the last hash.
+
+    Args:
+        path: The trail.
+        entries: Without number and hashes.
+        seal: Makes of the last hash what stands in one more entry behind them.
+
+    Raises:
+        DataError: The last line that is there is none of a trail.
+    """
+    with path.open("a+b") as file, _alone(file):
+        last = _last(path, file)
+        before, number = (str(last[HASH]), int(last["number"])) if last else (START, 0)
+        made = list(linked(entries, before, number + 1))
+        before = made[-1][HASH] if made else before
+        if seal is not None and made:
+            closing = {"event": "seal", "time": made[-1].get("time"), "seal": seal(before)}
+            made += linked([closing], before, number + len(made) + 1)
+        file.write("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in made).encode())
+    return made[-1][HASH] if made else before
+
+
+@contextmanager
+def _alone(file: IO[bytes]) -> Iterator[None]:
+    """Only one process at a time writes; the lock ends with the file. Without `flock` (Windows) nothing is held."""
+    with suppress(ImportError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+def _last(path: Path, file: IO[bytes]) -> Mapping[str, Any] | None:
+    """The last entry, found from the end: a trail of a year of answers is long. None = there is none yet."""
+    size = file.seek(0, os.SEEK_END)
+    block = _TAIL
+    while size:
+        file.seek(max(0, size - block))
+        lines = file.read().rstrip(b"\n").split(b"\n")
+        if len(lines) > 1 or block >= size:
+            return _entry(lines[-1].decode("utf-8", "replace"), f"{path}, last line")
+        block *= 2
+    return None
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -52,14 +90,18 @@ def read(path: Path) -> list[dict[str, Any]]:
         raise DataError(f"{path}: this run has no audit trail; only runs on clinical data have one")
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = None
-        if not isinstance(entry, dict) or HASH not in entry:
-            raise DataError(f"{path}:{number}: no line of an audit trail; the file was changed or cut off")
-        found.append(entry)
+        found.append(_entry(line, f"{path}:{number}"))
     return found
+
+
+def _entry(line: str, where: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        entry = None
+    if not isinstance(entry, dict) or HASH not in entry or "number" not in entry:
+        raise DataError(f"{where}: no line of an audit trail; the file was changed or cut off")
+    return entry
 
 
 def breaks(entries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`headstart audit`: what a clinical run did, and whether anything of it was changed since."""
+"""`headstart audit`: what a clinical run did and answered, and whether anything of it was changed since."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def audit() -> None:
 @audit.command()
 @click.argument("run", type=click.Path(file_okay=False, path_type=Path))
 def verify(run: Path) -> None:
-    """Check that no line of RUN's trail and no file of its evidence was changed since the run ended.
+    """Check that no line of RUN's trail, its answers included, and no file of its evidence was changed since the run ended.
 
     Exit code 3: something was, and which. The seal shows that the trail was not written anew; checking it needs the
     project's key of pseudonyms.
@@ -29,8 +29,10 @@ def verify(run: Path) -> None:
     if faults:
         raise DataError(f"{folder / FILE}: {' '.join(faults)}")
     entries = read(folder / FILE)
-    files = entries[-2]["files"]
+    files = [entry for entry in entries if entry["event"] == "end"][-1]["files"]
     click.echo(f"{len(entries)} lines and {len(files)} files are as they were when the run ended")
+    if calls := [entry for entry in entries if entry["event"] == "predict"]:
+        click.echo(f"{len(calls)} calls of predict since then, {sum(entry['answers'] for entry in calls)} answers")
     click.echo(f"last hash {entries[-1][HASH]}")
 
 

@@ -1,12 +1,16 @@
-"""Keeping the trail: what a clinical run did, who let it, and the hashes of what it wrote; no name of a person or file."""
+"""Keeping the trail: what a clinical run did and answered, who let it, and the hashes of what it wrote; no name of a person
+or file.
+"""
 
 from __future__ import annotations
 
 import getpass
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from headstart.errors import DataError
 from headstart.files import MANIFEST, file_hash, read_json
 from headstart_healthcare.privacy.pseudonyms import pseudonyms
 from headstart_healthcare.trail.chain import FILE, HASH, append, read
@@ -19,6 +23,8 @@ EVIDENCE = (
 
 SETTLED = "model/evaluations.json"
 
+log = logging.getLogger(__name__)
+
 
 class Trail:
     """Tracker: writes a line for each thing of a clinical run that decides what its model is and says."""
@@ -30,6 +36,9 @@ class Trail:
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Hear one event."""
         name = event["event"]
+        if name == "predicted":
+            keep_answers(event)
+            return
         if name in ("start", "end"):
             self._folder = Path(event["folder"])
         if name == "start":
@@ -39,10 +48,33 @@ class Trail:
         if name not in _TOLD or self._folder is None:  # a run that goes on tells its folder at the end only
             return
         if (self._folder / FILE).exists() or _is_clinical(event, self._folder):
-            last = append(self._folder / FILE, self._waiting)
+            append(self._folder / FILE, self._waiting, seal=seal_of if name == "end" else None)
             self._waiting = []
-            if name == "end":
-                append(self._folder / FILE, [{"event": "seal", "time": event["time"], "seal": seal_of(last)}])
+
+
+def keep_answers(event: Mapping[str, Any]) -> None:
+    """A line for the call and one for each answer, by the example's pseudonym: the model's hash, what it said, and why not.
+
+    Where they cannot be written the answers stand, and the log says so.
+    """
+    folder, time = Path(event["folder"]), event["time"]
+    if not (folder / FILE).exists():
+        return
+    model = file_hash(folder / "model" / MANIFEST)
+    answers = [{"event": "answer", "time": time, "model": model, **_answer(one)} for one in event["answers"]]
+    beside = {"together with": event["together_with"]} if event.get("together_with") else {}
+    call = {"event": "predict", "time": time, "who": _who(), "model": model, "answers": len(answers), **beside}
+    try:
+        append(folder / FILE, [call, *answers], seal=seal_of)
+    except (OSError, DataError) as error:
+        what = error.strerror if isinstance(error, OSError) else error
+        log.error("%d answers could not be written into the audit trail of %s: %s", len(answers), folder.name, what)
+
+
+def _answer(one: Mapping[str, Any]) -> dict[str, Any]:
+    shares = {label: round(value, 4) for label, value in (one["probabilities"] or {}).items()}
+    reasons = list(one["abstain"] or ())
+    return {"id": one["id"], "answer": one["answer"], "probabilities": shares, "abstains": bool(reasons), "reasons": reasons}
 
 
 def seal_of(last: str) -> str:
@@ -63,7 +95,8 @@ def faults_of(folder: Path) -> list[str]:
     found = breaks(entries)
     if not ends or entries[-1]["event"] != "seal":
         found.append("the trail has no end: the run was stopped, or lines were cut off.")
-    elif entries[-1]["seal"] != seal_of(str(entries[-2][HASH])):
+    seals = [(at, entry) for at, entry in enumerate(entries) if entry["event"] == "seal"]
+    if any(entry["seal"] != seal_of(str(entries[at - 1][HASH])) for at, entry in seals):
         found.append("the seal was not made with this project's key: the trail was written anew, or the key is another one.")
     for name, expected in (ends[-1]["files"] if ends else {}).items():
         path = folder / name
@@ -87,9 +120,12 @@ def _is_clinical(event: Mapping[str, Any], folder: Path) -> bool:
     return event["event"] == "end" and path.exists() and bool((read_json(path).get("facts") or {}).get("research_only"))
 
 
+def _who() -> str:
+    return pseudonyms().of("user", getpass.getuser())
+
+
 def _start(event: Mapping[str, Any]) -> dict[str, Any]:
-    who = pseudonyms().of("user", getpass.getuser())
-    return {"run": Path(event["folder"]).name, "who": who, "backbone": event["backbone"], "strategy": event["strategy"]}
+    return {"run": Path(event["folder"]).name, "who": _who(), "backbone": event["backbone"], "strategy": event["strategy"]}
 
 
 def _data(event: Mapping[str, Any]) -> dict[str, Any]:
