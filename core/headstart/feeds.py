@@ -63,12 +63,13 @@ class Feeds:
     # what training asks
 
     def count(self) -> None:
-        """Count the operations of two examples of usual size, so that the work of the whole run is known.
+        """Count the operations of an example of usual size, or of two where sizes differ, so that the work of the run is known.
 
         From then on a network of convolutions computes with channels last, where its code lets it.
         """
         live, network = self._live("train"), self.training.model.backbone.network
-        middle = sorted(range(len(live.examples)), key=lambda index: live.sizes[index])[len(live.examples) // 2 :][:2]
+        number = 1 if len(set(live.sizes)) == 1 else 2
+        middle = sorted(range(len(live.examples)), key=lambda index: live.sizes[index])[len(live.examples) // 2 :][:number]
         if not middle:
             return
         is_last = not self.training.plan.exact and channels_last(network)
