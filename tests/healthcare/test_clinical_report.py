@@ -55,7 +55,17 @@ def drawn(folder: Path) -> dict[str, Figure]:
 
 
 def test_every_figure_of_the_first_page_is_there(drawn: dict[str, Figure]) -> None:
-    assert list(drawn) == ["patients", "clinical", "calibration", "net-benefit", "subgroups", "checklist"]
+    first = ["patients", "clinical", "calibration", "net-benefit", "risk-coverage", "subgroups"]
+    assert list(drawn) == [*first, "sets", "checklist"]
+
+
+def test_surer_answers_and_the_sets_of_labels_are_told(drawn: dict[str, Figure], folder: Path) -> None:
+    measured = json.loads((folder / "metrics.json").read_text())["evaluations"][NAME]["test"]
+    points = measured["questions"]["pneumonia"]["risk_coverage"]["points"]
+    assert f"of the surer half {100 * points[0]['wrong']:.1f} %" in drawn["risk-coverage"].sentence
+    assert points[0]["wrong"] < points[-1]["wrong"]
+    assert {row["label"] for row in drawn["sets"].rows} == {"normal", "pneumonia"}
+    assert "at least 90 %" in drawn["sets"].sentence and "one label:" in drawn["sets"].sentence
 
 
 def test_the_dots_are_a_hundred_and_agree_with_the_counts(drawn: dict[str, Figure]) -> None:

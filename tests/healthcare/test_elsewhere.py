@@ -108,6 +108,7 @@ def test_predict_says_of_strange_pictures_why_it_would_rather_not_answer(run, el
     said = {row["id"]: row for row in csv.DictReader((tmp_path / "said.csv").open(encoding="utf-8"))}
     examples = {example.input.path.rsplit("/", 1)[1]: example.id for example in images(elsewhere).open(tmp_path)}
     assert not said[examples["usual.png"]]["abstain"]
+    assert said[examples["usual.png"]]["set"] == "sick", "what cannot be ruled out stands beside the answer"
     assert "colour picture" in said[examples["colours.png"]]["abstain"]
     assert "brighter on average" in said[examples["inverted.png"]]["abstain"]
 

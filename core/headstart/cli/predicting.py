@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from headstart.example import Example
     from headstart.head import Prediction
 
-ABSTAIN = "abstain"
-"""Key of a prediction's details: why the model should not be asked, one sentence each."""
+ABSTAIN, SET = "abstain", "set"
+"""Keys of a prediction's details: why the model should not be asked, one sentence each; the labels that it cannot rule out."""
 
 
 @click.command()
@@ -32,7 +32,8 @@ def predict(  # noqa: PLR0917 - the command's arguments
 ) -> None:
     """Predict every example of FILE with RUN: names of classes and probabilities; to stdout as JSON lines without -o.
 
-    Where RUN would rather not answer, the column `abstain` says why.
+    Where RUN would rather not answer, the column `abstain` says why; where it settled that, `set` holds the labels that cannot
+    be ruled out.
     """
     from headstart.build import make_data
     from headstart.files import writing
@@ -63,7 +64,8 @@ def predict(  # noqa: PLR0917 - the command's arguments
 def _row(example: Example, prediction: Prediction) -> dict[str, Any]:
     probabilities = {f"p:{label}": value for label, value in (prediction.probabilities or {}).items()}
     abstains = {ABSTAIN: "; ".join(found)} if (found := prediction.details.get(ABSTAIN)) else {}
-    return {"id": example.id, "prediction": prediction.value, **probabilities, **abstains}
+    possible = {SET: list(prediction.details[SET])} if SET in prediction.details else {}
+    return {"id": example.id, "prediction": prediction.value, **probabilities, **possible, **abstains}
 
 
 def _ask(context_: click.Context, run: Path, question: str | None, context: str | None, file: Path | None) -> None:

@@ -22,6 +22,7 @@ from headstart_healthcare.clinical.comparing import compare_areas, lines
 from headstart_healthcare.clinical.delong import area
 from headstart_healthcare.clinical.operating_point import OperatingPoint, choose
 from headstart_healthcare.clinical.question import Question
+from headstart_healthcare.clinical.sets import SET, measure_sets, set_of, settle_sets
 from headstart_healthcare.clinical.shift import look_for_shift, shift_warnings
 from headstart_healthcare.clinical.slight_views import views_of
 from headstart_healthcare.clinical.subgroups import LEAST
@@ -46,6 +47,8 @@ class Clinical(Evaluation):
         views: Slightly turned, moved and relit versions of each picture or volume that the model is asked about too, never
             mirrored; it does not answer where its probabilities for them lie further apart than those of all but the
             share `abstain` of the validation examples. Each costs a pass of the whole network; 0 = none.
+        miss: Share of the examples of each class whose set of possible labels may lack the true one, in [0, 1); each answer
+            comes with that set. 0 = no sets.
         smallest: Examples of each class that a subgroup needs for its figures to be shown, >= 5.
         pairs: Whether every two subgroups are crossed and measured, too: women of 60 to 79.
         seed: Of the bootstrap.
@@ -62,6 +65,7 @@ class Clinical(Evaluation):
         cost_ratio: float = 1.0,
         abstain: float = 0.01,
         views: int = 0,
+        miss: float = 0.1,
         smallest: int = LEAST,
         pairs: bool = True,
         seed: int = 0,
@@ -72,6 +76,9 @@ class Clinical(Evaluation):
             raise UsageError(f"evaluation.abstain is {abstain}; it must be a share of the validation examples in [0, 1)")
         if views < 0:
             raise UsageError(f"evaluation.views is {views}; it must be a number of changed versions, 0 or more")
+        if not 0 <= miss < 1:
+            raise UsageError(f"evaluation.miss is {miss}; it must be a share of the examples of a class in [0, 1)")
+        self._miss = miss
         self._abstain, self._views, self._smallest, self._pairs = abstain, views, smallest, pairs
         self._rule, self._at_least, self._cost_ratio, self._seed = rule, at_least, cost_ratio, seed
 
@@ -89,7 +96,8 @@ class Clinical(Evaluation):
             settled["questions"][label] = {"platt": asdict(platt), **self._threshold(truth, platt.apply(raw), len(examples))}
         if _is_many(target):
             settled["temperature"] = _temperature(outcome, target)
-        return settled
+        known = _known(outcome, target, settled)
+        return {**settled, "sets": settle_sets(*known, self._miss)} if self._miss else settled
 
     def measure(self, outcome: Outcome, target: Target, settled: Mapping[str, Any]) -> dict[str, Any]:
         """Every figure for each question, by what was settled before; nothing is fitted here."""
@@ -101,6 +109,9 @@ class Clinical(Evaluation):
             found["questions"][label] = {"rule": known["reason"], **question.measure(seed=self._seed)}
         if _is_many(target):
             found["quadratic_kappa"] = _kappa(outcome, target)
+        if sets := settled.get("sets"):
+            sizes = [len(_decided(prediction, target, settled).details[SET]) for prediction in outcome.predictions]
+            found["sets"] = measure_sets(*_known(outcome, target, settled), sets, sizes)
         if limits := settled.get("abstain"):
             found["abstention"] = {
                 **abstaining(outcome.predictions, limits),
@@ -222,6 +233,30 @@ def _reasoned(prediction: Prediction, limits: Mapping[str, Any]) -> Prediction:
 
 
 def _decided(prediction: Prediction, target: Target, settled: Mapping[str, Any]) -> Prediction:
+    """Calibrated, answered by the threshold, and with the set of labels that cannot be ruled out."""
+    found = _calibrated(prediction, target, settled)
+    sets = settled.get("sets")
+    if not sets or not found.probabilities:
+        return found
+    return replace(found, details={**found.details, SET: set_of(found.probabilities, sets)})
+
+
+def _known(outcome: Outcome, target: Target, settled: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Label -> whether the examples of which it is known have it [N], and label -> its calibrated probability [N]."""
+    answered = [_calibrated(prediction, target, settled) for prediction in outcome.predictions]
+    truth, probability = {}, {}
+    for label in target.labels:
+        pairs = [
+            (has, _probability(one, label))
+            for example, one in zip(outcome.examples, answered, strict=True)
+            if (has := _truth(example, label, target)) is not None
+        ]
+        truth[label] = np.array([has for has, _ in pairs], dtype=int)
+        probability[label] = np.array([share for _, share in pairs], dtype=float)
+    return truth, probability
+
+
+def _calibrated(prediction: Prediction, target: Target, settled: Mapping[str, Any]) -> Prediction:
     questions = settled["questions"]
     if _is_many(target):
         row = with_temperature(_matrix([prediction], target), settled["temperature"])[0]

@@ -16,6 +16,7 @@ from headstart_healthcare.clinical.delong import area
 from headstart_healthcare.clinical.net_benefit import net_benefit
 from headstart_healthcare.clinical.operating_point import Table, sensitivity_at
 from headstart_healthcare.clinical.subgroups import LEAST, cells_of, hidden, shown
+from headstart_healthcare.clinical.sureness import risk_coverage
 
 RESAMPLES = 2000
 SPECIFICITIES = (0.8, 0.9, 0.95)
@@ -72,6 +73,7 @@ class Question:
                 "after": asdict(quality(self.is_positive, self.probability)),
                 "curve": curve(self.is_positive, self.probability),
             },
+            "risk_coverage": risk_coverage(self.is_positive, self.probability, self.threshold),
             "net_benefit": net_benefit(self.is_positive, self.probability),
             **self._subgroups(seed),
         }
