@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from headstart.stages import Stage
 
@@ -28,10 +30,21 @@ def find_maps(network: nn.Module, stages: Sequence[Stage], run: Callable[[], T],
         run: Runs the network once; on the meta device, so that nothing is computed.
         as_map: How this network's values become maps.
     """
-    with tapping(network, {stage.name: stage.modules[-1] for stage in stages if stage.modules}) as seen:
+    paths = {stage.name: stage.modules[-1] for stage in stages if stage.modules}
+    with tapping(network, paths) as seen, _ShapesOnly():
         returned = run()
     maps = {stage: as_map(value) for stage, value in seen.items()}
     return {stage: tuple(found.shape[1:]) for stage, found in maps.items() if found is not None}, returned
+
+
+class _ShapesOnly(TorchFunctionMode):
+    """Leaves BatchNorm out, which keeps shapes and takes most of the time of a pass on the meta device."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run a function of torch."""
+        return args[0] if func is F.batch_norm else func(*args, **(kwargs or {}))
 
 
 def levels_of(maps: Mapping[str, Shape], last: Shape, stages: Sequence[Stage]) -> list[str]:
