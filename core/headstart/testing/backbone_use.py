@@ -143,8 +143,9 @@ def building_follows_the_seed(case: BackboneCase) -> None:
 
 def survives_pickling(case: BackboneCase) -> None:
     """A pickled copy, as other processes get it, prepares the same batch."""
+    backbone = built(case).backbone
     try:
-        copied = pickle.loads(pickle.dumps(built(case).backbone))  # noqa: S301 - made in this line
+        copied = pickle.loads(pickle.dumps(backbone))  # noqa: S301 - made in this line
     except Exception as error:
         raise ContractError(
             f"it cannot be pickled: {type(error).__name__}: {error}",

@@ -13,7 +13,7 @@ import numpy as np
 
 from headstart.example import Target
 from headstart.head import Prediction
-from headstart.testing.bench import class_of, new_head
+from headstart.testing.bench import built, class_of, new_head
 from headstart.testing.cases import HeadCase
 from headstart.testing.guards import fingerprint, kept_random_state
 from headstart.testing.head_bench import bench_of
@@ -165,6 +165,8 @@ def saving_and_loading_gives_the_same_predictions(case: HeadCase) -> None:
         raise NotApplicableError("another head is kept; give that one a case of its own")
     state = {name: tensor.clone() for name, tensor in kept.state_dict().items()}
     fresh = new_head(case, bench.target, bench.ports)
+    if case.backbone is not None:
+        fresh.join(built(case.backbone).backbone)
     try:
         fresh.load_state_dict(state)
         again = fresh.eval().predict(bench.features)

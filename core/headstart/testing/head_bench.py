@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
 from headstart.example import Target
 from headstart.head import Head
-from headstart.testing.bench import built, class_of, new_head
+from headstart.testing.bench import Built, built, class_of, new_head
 from headstart.testing.cases import BINARY, HeadCase
 from headstart.testing.stand_ins import LENGTH, WIDTH
 from headstart.testing.verdict import ContractError, NotApplicableError, UnbuildableError
@@ -52,14 +53,22 @@ def bench_of(case: HeadCase) -> Bench:
     if case.backbone is not None:
         met = built(case.backbone)
         targets = list(targets)[: len(met.inputs)]
-        head = ready_head(case, target, targets, met.backbone.ports, met.features)
-        return Bench(head, target, targets, met.backbone.ports, met.features)
+        features = _validated(met)
+        head = ready_head(case, target, targets, met.backbone.ports, features)
+        return Bench(head, target, targets, met.backbone.ports, features)
     head_class = class_of(case)
     ports = dict(case.ports or {port: 1 if port == "mask" else WIDTH for port in (*head_class.needs, "pooled")})
     features = (
         dict(case.features()) if case.features else {port: _random(port, width, len(targets)) for port, width in ports.items()}
     )
     return Bench(ready_head(case, target, targets, ports, features), target, targets, ports, features)
+
+
+def _validated(met: Built) -> dict[str, Tensor]:
+    """Features of the inputs as a run validates on them: with generators, for networks that hide some of what they read."""
+    rngs = [np.random.default_rng(at) for at in range(len(met.inputs))]
+    with torch.no_grad():
+        return dict(met.backbone(met.backbone.prepare(met.inputs, rngs=rngs)))
 
 
 def ready_head(

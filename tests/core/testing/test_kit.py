@@ -145,6 +145,15 @@ def test_a_check_leaves_the_callers_random_numbers_as_they_were():
 # faults beyond the twelve plugins: each class below breaks one clause
 
 
+@pytest.mark.parametrize(
+    "case", [BackboneCase(use="vectors", options={"width": 0}), HeadCase(use="knn", options={"neighbours": 0})]
+)
+def test_a_part_that_cannot_be_built_is_red_once(case):
+    outcomes = {check.__name__: run_check(case, check).outcome for check in checks_for(case.kind)}
+    assert [name for name, outcome in outcomes.items() if outcome == "failed"] == ["can_be_built"]
+    assert outcomes["survives_pickling"] == "skipped"
+
+
 class Sound(SmallBackbone):
     """What the faulty ones are made from."""
 

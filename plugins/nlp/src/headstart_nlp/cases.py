@@ -27,8 +27,12 @@ def cases() -> list[Case]:
         BackboneCase(use="nlp/word-encoder", slow=SLOW),
         BackboneCase(use="nlp/masked-encoder", options={"max_tokens": 32}, slow=SLOW),
         HeadCase(
-            use="nlp/masked"
-        ),  # its other checks want the table of tokens that nlp/masked-encoder lends it: test_masking.py
+            use="nlp/masked",
+            target=Target("masked"),
+            targets=[""] * 4,  # the truth is what the backbone hid
+            backbone=BackboneCase(use="nlp/masked-encoder", options={"max_tokens": 32}),
+            slow=SLOW,
+        ),
         DataCase(use="nlp/unlabelled", options=lines, source=lambda _folder: "one more line"),
         HeadCase(
             use="nlp/tags",
