@@ -115,6 +115,9 @@ def _as_table(outcomes: Sequence[Outcome | SavedOutcome], excerpt: Callable[[Any
         "excerpt": pa.array([excerpt(example.input) if excerpt else None for _, example, _ in rows], pa.string()),
         "details": pa.array([json.dumps(dict(prediction.details)) for _, _, prediction in rows], pa.string()),
     }
+    if any(example.meta.get("unknown") for _, example, _ in rows):
+        unknown = [[str(label) for label in example.meta.get("unknown", ())] for _, example, _ in rows]
+        columns["unknown"] = pa.array(unknown, pa.list_(pa.string()))
     for label in labels:
         values = [(prediction.probabilities or {}).get(label) for _, _, prediction in rows]
         columns[PROBABILITY + str(label)] = pa.array(values, pa.float64())
@@ -144,7 +147,8 @@ def _as_outcomes(table: pa.Table) -> list[SavedOutcome]:
     for row in table.to_pylist():
         examples, predictions = found.setdefault((row["model"], row["split"], row["fold"]), ([], []))
         target = tuple(row["target"]) if isinstance(row["target"], list) else row["target"]
-        examples.append(Example(row["id"], row.get("excerpt"), target, row.get("group")))
+        meta = {"unknown": tuple(row["unknown"])} if row.get("unknown") else {}
+        examples.append(Example(row["id"], row.get("excerpt"), target, row.get("group"), meta))
         predictions.append(_saved(row, names))
     return [SavedOutcome(*key, examples, predictions) for key, (examples, predictions) in found.items()]
 

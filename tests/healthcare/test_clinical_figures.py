@@ -58,6 +58,26 @@ def test_equal_scores_differ_by_nothing() -> None:
     assert found is not None and (found.value, found.p) == (0.0, 1.0)
 
 
+def test_the_margin_of_equivalence_is_where_both_one_sided_tests_reject():
+    """By hand from the standard error; and among pairs as far apart as a margin, 5 in 100 are called equivalent in it."""
+    rng = np.random.default_rng(4)
+    truth = rng.integers(0, 2, 300)
+    first, second = (truth * strength + rng.normal(size=300) for strength in (1.5, 1.4))
+    found = difference(truth, first, second)
+    error = (found.high - found.low) / (2 * norm.ppf(0.975))
+    for margin, is_equal in ((found.within + 1e-6, True), (found.within - 1e-6, False)):
+        lower, upper = norm.sf((found.value + margin) / error), norm.cdf((found.value - margin) / error)
+        assert (max(lower, upper) < 0.05) == is_equal
+    assert found.within > abs(found.value)
+    called = []
+    for _ in range(400):
+        base = rng.normal(size=200)
+        truth = np.repeat([0, 1], 100)
+        one, other = (truth * strength + 0.8 * base + 0.6 * rng.normal(size=200) for strength in (1.5, 1.0))
+        called.append(difference(truth, one, other).within < norm.cdf(1.5 / 2**0.5) - norm.cdf(1 / 2**0.5))
+    assert 0.02 < np.mean(called) < 0.09
+
+
 def test_one_class_only_has_no_area_and_scores_that_are_not_finite_are_refused() -> None:
     assert area(np.ones(4), np.arange(4.0)) is None
     with pytest.raises(DataError, match="1 scores are not finite"):

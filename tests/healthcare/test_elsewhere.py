@@ -19,7 +19,8 @@ from headstart.errors import DataError
 from headstart.example import Example, Target
 from headstart.external import evaluate_external
 from headstart.head import Prediction
-from headstart.predictions import read_predictions
+from headstart.outcome import Outcome
+from headstart.predictions import read_predictions, write_predictions
 from headstart.recipe import Part, Recipe, SplitPlan
 from headstart.run import Run, load
 from headstart.spread import spread_of
@@ -181,6 +182,29 @@ def test_the_paired_difference_is_that_of_delong_corrected_for_the_number_of_que
     assert (found["value"], found["p"]) == (by_hand.value, by_hand.p)
     assert found["differs"]
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_findings_that_are_not_known_of_all_are_compared_over_those_of_which_they_are(tmp_path):
+    """Saved and read again: the others would count as healthy, which they may not be."""
+    rng = np.random.default_rng(0)
+    target = Target("labels", ("edema",))
+    truth, unknown = rng.integers(0, 2, 150), rng.random(150) < 0.4
+    examples = [
+        Example(str(i), None, ("edema",) * int(one and not hidden), meta={"unknown": ("edema",) * int(hidden)})
+        for i, (one, hidden) in enumerate(zip(truth, unknown, strict=True))
+    ]
+    read, by_hand = [], []
+    for strength in (2.0, 0.5):
+        share = 1 / (1 + np.exp(-(truth * strength + rng.normal(size=150))))
+        by_hand.append(share[~unknown])
+        outcome = Outcome("run", "test", examples, [Prediction((), {"edema": float(one)}) for one in share])
+        write_predictions([outcome], tmp_path / "predictions.parquet")
+        read += read_predictions(tmp_path / "predictions.parquet")
+    measured = {"questions": {"edema": {"n": int((~unknown).sum())}}}
+    found = compare_areas(read[0], read[1], target, (measured, measured))["edema"]
+    assert found["value"] == pytest.approx(difference(truth[~unknown], *by_hand).value)
+    older = [replace(one, examples=[replace(example, meta={}) for example in one.examples]) for one in read]
+    assert "do not say for which" in compare_areas(older[0], older[1], target, (measured, measured))["edema"]["undefined"]
 
 
 def saved(truth: np.ndarray, share: np.ndarray) -> Any:

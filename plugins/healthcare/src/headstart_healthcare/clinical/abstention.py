@@ -1,4 +1,4 @@
-"""Abstention: when a model should not answer, settled on validation: unlike training, unsteady, or no such input at all."""
+"""Abstention: when a model should not answer, settled on validation: unlike training, unsteady, disputed, or no such input."""
 
 from __future__ import annotations
 
@@ -43,16 +43,17 @@ def settle_abstention(predictions: Sequence[Prediction], share: float) -> dict[s
     """Limits out of the validation part's predictions; empty where there are too few.
 
     Args:
-        predictions: With `distance`, `spread` and `traits` among their details.
-        share: Of the validation part that is further from the training examples than the limit, and of that whose answers
-            to slight changes of the input lie further apart.
+        predictions: With `distance`, `spread`, `traits` and, of several runs together, `disagreement` among their details.
+        share: Of the validation part that is further from the training examples than the limit, of that whose answers
+            to slight changes of the input lie further apart, and of that about which the runs disagree more.
     """
     if len(predictions) < LEAST or share <= 0:
         return {}
     distances = [p.details["distance"] for p in predictions if "distance" in p.details]
     found: dict[str, Any] = {"distance": float(np.quantile(distances, 1 - share))} if distances else {}
-    if spreads := [p.details["spread"] for p in predictions if "spread" in p.details]:
-        found["spread"] = float(np.quantile(spreads, 1 - share))
+    for name in ("spread", "disagreement"):
+        if values := [p.details[name] for p in predictions if name in p.details]:
+            found[name] = float(np.quantile(values, 1 - share))
     traits = [p.details["traits"] for p in predictions if p.details.get("traits")]
     if traits:
         found["colour"] = bool(max(one["colour"] for one in traits))
@@ -70,6 +71,9 @@ def reasons(prediction: Prediction, limits: Mapping[str, Any]) -> list[str]:
     spread, most = details.get("spread"), limits.get("spread")
     if spread is not None and most is not None and spread > most:
         found.append(f"its answer hangs on slight changes of the input (probability +- {spread:.2f}, usual up to {most:.2f})")
+    apart, widest = details.get("disagreement"), limits.get("disagreement")
+    if apart is not None and widest is not None and apart > widest:
+        found.append(f"the runs disagree about it (probability +- {apart:.2f}, usual up to {widest:.2f})")
     traits = details.get("traits")
     if traits and "usual" in limits:
         found += _unusual(traits, limits)
@@ -85,7 +89,8 @@ def abstaining(predictions: Sequence[Prediction], limits: Mapping[str, Any]) -> 
 
 
 def _kind(reason: str) -> str:
-    return "unlike training" if "unlike" in reason else "unsteady answer" if "hangs on" in reason else "unusual input"
+    kinds = {"unlike the training": "unlike training", "hangs on": "unsteady answer", "disagree": "disputed answer"}
+    return next((kind for words, kind in kinds.items() if words in reason), "unusual input")
 
 
 def _unusual(traits: Mapping[str, float], limits: Mapping[str, Any]) -> list[str]:

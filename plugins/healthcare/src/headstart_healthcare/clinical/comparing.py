@@ -19,7 +19,9 @@ METHOD = "DeLong, paired; takes examples as independent"
 def compare_areas(
     first: SavedOutcome, second: SavedOutcome, target: Target, measured: tuple[Mapping[str, Any], Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """First minus second AUROC of each question; of findings only where the truth is known of all examples.
+    """First minus second AUROC of each question, over the examples of which the truth is known.
+
+    Runs of older versions did not save of which it is not; there a finding that is not known of all has no test.
 
     Args:
         first: Calibrated predictions; calibration keeps their order, so that the area is that of the head.
@@ -29,12 +31,13 @@ def compare_areas(
     """
     found: dict[str, Any] = {}
     for label in _labels(target):
+        kept = [i for i, example in enumerate(first.examples) if label not in example.meta.get("unknown", ())]
         known = [(one.get("questions") or {}).get(label, {}).get("n") for one in measured]
-        if target.kind == "labels" and any(n is not None and n < len(first.examples) for n in known):
+        if target.kind == "labels" and any(n is not None and n < len(kept) for n in known):
             found[label] = {"undefined": "n/a (unknown for some examples, and saved predictions do not say for which)"}
             continue
         truth = np.array([_has(value, label) for value in first.targets], dtype=int)
-        gap = difference(truth, _scores(first, label), _scores(second, label))
+        gap = difference(truth[kept], _scores(first, label)[kept], _scores(second, label)[kept])
         found[label] = (
             {"undefined": "n/a (only one class)"}
             if gap is None
@@ -52,7 +55,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
             continue
         holm = f", {one['holm']:.3g} by Holm" if one["holm"] != one["p"] else ""
         ends = f"{one['value']:+.4f} [{one['low']:+.4f}, {one['high']:+.4f}]"
-        told.append(f"AUROC of {label}, DeLong's paired test: first minus second {ends}, p = {one['p']:.3g}{holm}")
+        within = f"; equivalent within a margin of {one['within']:.4f} or more" if "within" in one else ""
+        told.append(f"AUROC of {label}, DeLong's paired test: first minus second {ends}, p = {one['p']:.3g}{holm}{within}")
     return told
 
 

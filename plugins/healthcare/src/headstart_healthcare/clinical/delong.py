@@ -38,12 +38,15 @@ class Difference:
         low: Lower end of the 95 % interval.
         high: Upper end.
         p: Two-sided p value of no difference; 1 where the two rank all pairs alike.
+        within: The least margin in which the two are equivalent by two one-sided tests at 5 % (Schuirmann 1987): whoever wrote
+            down a wider one beforehand may call them equal.
     """
 
     value: float
     low: float
     high: float
     p: float
+    within: float
 
 
 def area(is_positive: np.ndarray, score: np.ndarray) -> Area | None:
@@ -80,9 +83,10 @@ def difference(is_positive: np.ndarray, first: np.ndarray, second: np.ndarray) -
     parts = [a - b for a, b in zip(ours[1:], theirs[1:], strict=True)]
     deviation = float(np.sqrt(sum(_variance(part) / len(part) for part in parts)))
     if deviation == 0:
-        return Difference(gap, gap, gap, 1.0 if gap == 0 else 0.0)
+        return Difference(gap, gap, gap, 1.0 if gap == 0 else 0.0, abs(gap))
+    within = abs(gap) + float(norm.ppf(LEVEL)) * deviation
     reach = float(norm.ppf((1 + LEVEL) / 2)) * deviation
-    return Difference(gap, max(-1.0, gap - reach), min(1.0, gap + reach), float(2 * norm.sf(abs(gap) / deviation)))
+    return Difference(gap, max(-1.0, gap - reach), min(1.0, gap + reach), float(2 * norm.sf(abs(gap) / deviation)), within)
 
 
 def _components(is_positive: np.ndarray, score: np.ndarray) -> tuple[float, np.ndarray, np.ndarray] | None:

@@ -40,5 +40,6 @@ class Case:
         found = {"split": self.split, "unknown": self.unknown, "subgroups": dict(self.subgroups)}
         meta = {name: value for name, value in found.items() if value}
         group = names.of("patient", self.patient) if self.patient is not None else None
-        target = Findings(self.target, self.unknown) if isinstance(self.target, tuple) else self.target
+        is_plain = isinstance(self.target, tuple) and not isinstance(self.target, Findings)
+        target = Findings(self.target, self.unknown) if is_plain else self.target
         return Example(names.of("scan", self.key), self.input, target, group, meta)

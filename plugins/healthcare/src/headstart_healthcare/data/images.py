@@ -42,7 +42,11 @@ class Images(ClinicalData):
         picture: Column of the paths. None = told by its name.
         label: Column of the class. None = told by its name.
         labels: Columns of findings instead, each 1, 0, -1 (uncertain) or empty (not known).
-        uncertain: What -1 counts as: "ignore", "zeros" or "ones", for all findings or for each by its name.
+        uncertain: What -1 counts as: "ignore", "zeros" or "ones", for all findings or for each by its name; or what training
+            aims at while no score counts it: "smooth" = a probability between 0.55 and 0.85, "smooth(0, 0.3)" = between those,
+            "multiclass" = a class of its own (needs the head healthcare/multilabel with uncertain: class), "teacher" = what
+            an earlier run said.
+        teacher: For "teacher": the table that `headstart predict RUN TABLE -o` wrote.
         names: New names of classes: {"0": "normal"}.
         classes: The only classes there may be, by their new names, in their order.
         positive: Of two classes the one that is looked for; by its new name.
@@ -80,6 +84,7 @@ class Images(ClinicalData):
         label: str | None = None,
         labels: list[str] | None = None,
         uncertain: str | dict[str, str] | None = None,
+        teacher: Place | None = None,
         names: dict[str, str] | None = None,
         classes: list[str] | None = None,
         positive: str | None = None,
@@ -103,7 +108,7 @@ class Images(ClinicalData):
         patients = patients_of(group, has_table=is_table(Path(path)), has_tags=self.has_tags)
         self.place, self.root, self.splits = path, root, check_splits(splits or {})
         self.choices = Choices(patients, schema, positive, max_bad, rows, seed, test_site)
-        self.plan = RowPlan(picture, site, age, tuple(subgroups or ()), split, schema, patients)
+        self.plan = RowPlan(picture, site, age, tuple(subgroups or ()), split, teacher, schema, patients)
         self.how = How(check_window(window), colour, Limits(pixels=max_pixels), fit, light)
         self.view = augment
 

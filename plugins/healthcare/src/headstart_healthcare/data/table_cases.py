@@ -9,11 +9,13 @@ from typing import Any
 
 from headstart.builtin.columns import LABEL_NAMES, named_like
 from headstart.errors import DataError
+from headstart.place import Place
 from headstart.tables import SUFFIXES, Cell, Sheet, read_table
 from headstart_healthcare.data.ages import age_band
 from headstart_healthcare.data.case import Case
-from headstart_healthcare.data.labels import Schema, check_plain
+from headstart_healthcare.data.labels import Schema, check_plain, drawn
 from headstart_healthcare.data.patients import Patients
+from headstart_healthcare.data.teaching import said_of, taught_by
 from headstart_healthcare.heads.findings import Findings
 
 PATH_NAMES = ("file_name", "filename", "file", "path", "image_path", "image", "picture", "scan", "volume")
@@ -34,6 +36,7 @@ class RowPlan:
         age: Column of ages in years; cases get a band.
         subgroups: Further columns: sex, scanner, view.
         split: Column that says train, val or test.
+        teacher: Table of `headstart predict` whose probabilities uncertain findings get by the policy "teacher".
     """
 
     file: str | None = None
@@ -41,6 +44,7 @@ class RowPlan:
     age: str | None = None
     subgroups: tuple[str, ...] = ()
     split: str | None = None
+    teacher: Place | None = None
     labels: Schema = field(default_factory=Schema)
     patients: Patients = field(default_factory=Patients)
 
@@ -69,7 +73,7 @@ def cases_in(
     """
     sheet = read_table(table)
     files = _texts(sheet, _file_column(sheet, plan), "picture")
-    labels = _labels(sheet, plan.labels, training=training)
+    labels = _labels(sheet, files, plan, training=training)
     patients = _optional(sheet, plan.patients.column, "group", training=training)
     splits = _optional(sheet, plan.split, "split", training=training)
     subgroups = _subgroups(sheet, plan, training=training)
@@ -92,13 +96,15 @@ def _file_column(sheet: Sheet, plan: RowPlan) -> str:
     return found
 
 
-def _labels(sheet: Sheet, schema: Schema, *, training: bool) -> list[tuple[Any, tuple[str, ...]]]:
+def _labels(sheet: Sheet, files: Sequence[str], plan: RowPlan, *, training: bool) -> list[tuple[Any, tuple[str, ...]]]:
     """Target and unknown findings of each row."""
+    schema = plan.labels
     if schema.labels:
         columns = {label: _optional(sheet, label, "labels", training=training) for label in schema.labels}
+        taught = taught_by(plan.teacher) if training and "teacher" in schema.uncertain.values() else {}
         return [
-            _findings(schema, {label: values[i] for label, values in columns.items()}, f"{sheet.source}:{line}")
-            for i, line in enumerate(sheet.lines)
+            _findings(schema, {label: values[i] for label, values in columns.items()}, f"{sheet.source}:{line}", name, taught)
+            for i, (line, name) in enumerate(zip(sheet.lines, files, strict=True))
         ]
     column = schema.label or named_like(list(sheet.columns), LABEL_NAMES)
     if column is None and training:
@@ -108,9 +114,17 @@ def _labels(sheet: Sheet, schema: Schema, *, training: bool) -> list[tuple[Any, 
     return [(schema.one(cell, f"{sheet.source}:{line}, column '{column}'"), ()) for cell, line in lines]
 
 
-def _findings(schema: Schema, cells: Mapping[str, str], where: str) -> tuple[Any, tuple[str, ...]]:
-    there, unknown = schema.several(cells, where)
-    return (None if there is None else Findings(there, unknown)), unknown
+def _findings(
+    schema: Schema, cells: Mapping[str, str], where: str, name: str, taught: Mapping[str, Mapping[str, float]]
+) -> tuple[Any, tuple[str, ...]]:
+    there, unknown, doubtful = schema.several(cells, where)
+    if there is None:
+        return None, unknown
+    third = [label for label, policy in doubtful.items() if policy == "multiclass"]
+    soft = {label: drawn(policy, name, label) for label, policy in doubtful.items() if policy.startswith("smooth")}
+    if taught:
+        soft |= {label: said_of(taught, name, label, where) for label, policy in doubtful.items() if policy == "teacher"}
+    return Findings(there, unknown, soft, third), unknown
 
 
 def _subgroups(sheet: Sheet, plan: RowPlan, *, training: bool) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headstart.errors import DataError
+from headstart.errors import DataError, UsageError
 from headstart.place import Place, locate
 from headstart_healthcare.data.case import Case
 from headstart_healthcare.data.clinical_data import Choices, ClinicalData
@@ -52,7 +52,8 @@ class Volumes(ClinicalData):
         volume: Column of the paths. None = told by its name.
         label: Column of the class. None = told by its name.
         labels: Columns of findings instead, each 1, 0, -1 (uncertain) or empty (not known).
-        uncertain: What -1 counts as: "ignore", "zeros" or "ones", for all findings or for each by its name.
+        uncertain: What -1 counts as: "ignore", "zeros" or "ones", for all findings or for each by its name; or what training
+            aims at while no score counts it: "smooth", "smooth(LOW, HIGH)" or "multiclass", as in healthcare/images.
         names: New names of classes.
         classes: The only classes there may be, by their new names, in their order.
         positive: Of two classes the one that is looked for; by its new name.
@@ -109,11 +110,13 @@ class Volumes(ClinicalData):
         max_bad: float = 0.01,
     ) -> None:
         schema = make_schema(label=label, labels=labels, uncertain=uncertain, names=names, classes=classes)
+        if "teacher" in schema.uncertain.values():
+            raise UsageError("data.uncertain: only healthcare/images and healthcare/dicom take what a teacher says")
         has_table = is_table(Path(path)) or group == PARTICIPANT
         patients = patients_of(group, has_table=has_table, has_tags=True)
         self.place, self.root, self.splits, self.image = path, root, check_splits(splits or {}), image
         self.choices = Choices(patients, schema, positive, max_bad, rows, seed, test_site)
-        self.plan = RowPlan(volume, site, age, tuple(subgroups or ()), split, schema, patients)
+        self.plan = RowPlan(volume, site, age, tuple(subgroups or ()), split, None, schema, patients)
         self.how = How(check_window(window), "refuse", Limits(voxels=max_voxels))
         self.codes, self.spacing, self.time = check_codes(orientation), check_spacing(spacing), time
         self.tags, self.view = check_tags(tags), augment

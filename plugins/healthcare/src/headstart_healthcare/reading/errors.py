@@ -60,8 +60,22 @@ FIXES = {
     "too-large": "raise the limit (max_pixels, max_voxels) if it is meant",
     "outside": "move the file below the data's folder, or name that folder with root",
     "no-patient": "complete the column, the rule or the tag",
+    "missing-file": "correct the path in the table, or put the file there",
+    "not-dicom": "give it the suffix of what it is, or leave it out",
+    "not-image": "export it again as PNG, JPEG, TIFF or DICOM, or leave it out",
+    "not-nifti": "export it again as .nii or .nii.gz, or leave it out",
+    "broken": "copy or export it again, or leave it out",
+    "no-pixels": "leave reports, plans and directories out of the folder",
+    "pixel-header": "export it again; Rows, Columns and the bits have to fit the pixels",
+    "rescale": "correct RescaleSlope and RescaleIntercept at the source",
+    "mixed-shape": "give each acquisition a folder of its own",
+    "mixed-orientation": "give each acquisition a folder of its own",
+    "mixed-spacing": "give each acquisition a folder of its own",
+    "mixed-intensity": "give each acquisition a folder of its own",
+    "not-finite": "replace NaN and infinite values at the source, or leave it out",
+    "constant": "leave it out: nothing is to be seen in it",
 }
-"""Reason code -> what to do, where there is something."""
+"""Reason code -> what to do; every reason has something."""
 
 T = TypeVar("T")
 
@@ -77,7 +91,7 @@ class ReadingError(DataError):
     def __init__(self, reason: str, detail: str = "", *, name: str = "") -> None:
         self.reason, self.detail = reason, detail
         told = REASONS[reason] + (f" ({detail})" if detail else "") + f" [{reason}]"
-        told += f"; {FIXES[reason]}" if reason in FIXES else ""
+        told += f"; {FIXES[reason]}"
         super().__init__(f"{name}: {told}" if name else told)
 
     def named(self, name: str) -> ReadingError:
