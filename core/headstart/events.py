@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.credentials import hide_in
+from headstart.files import placed
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def epochs_to_jsonl(path: Path) -> Tracker:
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
     """Append one JSON line."""
-    with path.open("a", encoding="utf-8") as file:
+    with placed(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(_as_json(value), ensure_ascii=False, allow_nan=False) + "\n")
 
 

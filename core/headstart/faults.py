@@ -2,8 +2,8 @@
 anywhere; without the variable a site costs one comparison.
 
 `site:n` kills (SIGKILL, nothing is cleaned up), `site:n:raise` raises `Fault`, `site:n:full` raises the system's "disk full",
-`site:n:memory` raises torch's "out of memory", `site:n:term` and `site:n:int` send SIGTERM and SIGINT. Several are parted by
-commas.
+`site:n:io` raises its "input/output error", `site:n:memory` torch's "out of memory", `site:n:hang` never returns, `site:n:term`
+and `site:n:int` send SIGTERM and SIGINT. Several are parted by commas.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ SITES = (
     "prepare",  # the run's folder is there, nothing is computed
     "store",  # a shard of a disk store is being written: store.open, store.half, store.fsync, store.replace
     "phase",  # a phase begins, its parameters are thawed
+    "ahead",  # a worker thread is about to prepare a batch
     "forward",
     "backward",
     "step",  # before the optimiser's step
@@ -87,6 +89,15 @@ def _full() -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def _broken() -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def _hang() -> None:
+    while True:
+        time.sleep(3600)
+
+
 def _memory() -> None:
     import torch
 
@@ -99,6 +110,8 @@ _KINDS: dict[str, Callable[[], None]] = {
     "int": lambda: os.kill(os.getpid(), signal.SIGINT),
     "raise": _raise,
     "full": _full,
+    "io": _broken,
+    "hang": _hang,
     "memory": _memory,
 }
 

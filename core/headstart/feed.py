@@ -21,6 +21,7 @@ from headstart.rows import Row, Rows
 from headstart.tally import Tally
 
 PASS_EXAMPLES = 256  # at most, per batch of texts where nothing is learnt
+NAMED = 8  # examples that a message names
 DEVICE_SHARE = 0.25  # of the device's free memory, at most, for features that stay there
 
 Coming = Iterator[tuple[Sequence[int], dict[str, Tensor]]]
@@ -100,7 +101,8 @@ class LiveFeed:
         """Prepare these batches in threads; `prepare` takes them as long as they are asked for in this order."""
         self._forget()
         if self.workers:
-            self._coming = (epoch, ahead(batches, partial(self.prepare_cpu, epoch=epoch), workers=self.workers))
+            prepare = partial(self.prepare_cpu, epoch=epoch)
+            self._coming = (epoch, ahead(batches, prepare, workers=self.workers, name=self.named))
 
     def prepare(self, indices: Sequence[int], *, epoch: int | None = None) -> dict[str, Tensor]:
         """The prepared batch of the examples, on the device."""
@@ -115,6 +117,11 @@ class LiveFeed:
         if view is not None:
             inputs = [self._data.augment(input, generator) for input, generator in zip(inputs, rngs, strict=True)]
         return self.model.backbone.prepare(inputs, train=view is not None, rngs=rngs)
+
+    def named(self, indices: Sequence[int]) -> str:
+        """The examples by their ids, for a message."""
+        ids = [self.examples[index].id for index in indices[:NAMED]]
+        return ", ".join(ids) + (f" and {len(indices) - NAMED} more" if len(indices) > NAMED else "")
 
     def view(self, epoch: int | None) -> int | None:
         """Number of the augmented view that an epoch sees, from 1 on; None = the plain one.

@@ -29,6 +29,17 @@ def writing(path: Path) -> Iterator[None]:
         raise UsageError(f"cannot write '{path}': {error.strerror or error}") from error
 
 
+@contextmanager
+def placed(path: Path) -> Iterator[None]:
+    """Around writing: an error of the system that names no file (a full or a broken disk) names this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def write_text(path: Path, text: str, *, site: str = "file") -> None:
     """Write a text file whole."""
     write_bytes(path, text.encode("utf-8"), site=site)
@@ -38,16 +49,17 @@ def write_bytes(path: Path, content: bytes, *, site: str = "file") -> None:
     """Write a file whole; `site` is what `headstart.faults` calls the writing of such files."""
     temporary, half = path.with_name(f".{path.name}.{os.getpid()}.tmp"), len(content) // 2
     try:
-        reach(f"{site}.open")
-        with temporary.open("wb") as file:
-            file.write(memoryview(content)[:half])
-            reach(f"{site}.half")
-            file.write(memoryview(content)[half:])
-            file.flush()
-            reach(f"{site}.fsync")
-            os.fsync(file.fileno())
-        reach(f"{site}.replace")
-        temporary.replace(path)
+        with placed(path):
+            reach(f"{site}.open")
+            with temporary.open("wb") as file:
+                file.write(memoryview(content)[:half])
+                reach(f"{site}.half")
+                file.write(memoryview(content)[half:])
+                file.flush()
+                reach(f"{site}.fsync")
+                os.fsync(file.fileno())
+            reach(f"{site}.replace")
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -103,6 +115,8 @@ def verify_manifest(folder: Path) -> None:
         HeadstartError: A file is missing or its bytes changed.
     """
     hashes: Mapping[str, str] = read_json(folder / MANIFEST)
+    if not isinstance(hashes, dict):
+        raise HeadstartError(f"{folder / MANIFEST}: lists no files; restore it from a copy of the run")
     for name, expected in hashes.items():
         path = folder / name
         if not path.exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,8 @@ def naming_the_log(folder: Path, tell: Tell) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        tell("stopped", error=type(error).__name__, message=str(error))
+        with suppress(OSError):  # of a full disk, on which the log lies too
+            tell("stopped", error=type(error).__name__, message=str(error))
         note = f"{_what_is_kept(folder)}: {folder / 'events.jsonl'}"
         if isinstance(error, HeadstartError | KeyboardInterrupt):
             error.args = (f"{str(error) or 'interrupted'}; {note}",)

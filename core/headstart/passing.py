@@ -106,7 +106,7 @@ class Pass:
             yield from ((indices, self.begin.inputs(indices)) for indices in batches)
             return
         prepare = partial(live.prepare_cpu, epoch=self.view)
-        for indices, batch in ahead(batches, prepare, workers=live.workers):
+        for indices, batch in ahead(batches, prepare, workers=live.workers, name=live.named):
             yield indices, live.to_device(batch)
 
     def _only(self, wanted: Sequence[int], pairs: Iterable[tuple[int, Row]]) -> Pairs:

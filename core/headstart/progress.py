@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from headstart.events import Tracker, epochs_to_jsonl, isolated, to_jsonl
+from headstart.files import placed
 from headstart.plugins import registry
 from headstart.visible import visible
 
@@ -24,7 +25,7 @@ def to_log(path: Path) -> Tracker:
 
     def track(event: Mapping[str, Any]) -> None:
         if (text := line(event)) is not None:
-            with path.open("a", encoding="utf-8") as file:
+            with placed(path), path.open("a", encoding="utf-8") as file:
                 file.write(f"{event['time']} {text}\n")
 
     return track

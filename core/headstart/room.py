@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")  # of CUDA, of the CPU's allocator, of the system
+from headstart.memory import is_out_of_memory
+
+__all__ = ["Room", "give_back", "is_out_of_memory"]
 
 
 @dataclass
@@ -35,13 +37,6 @@ class Room:
             return False
         self.examples = used // 2
         return True
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch or of the system says that the memory ran out."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in WORDS)
 
 
 def give_back(device: torch.device) -> None:

@@ -43,9 +43,9 @@ class Children:
             self._server.stdin.close()
             self._server.wait(60)
 
-    def start(self, *args: object, fault: str = "", cache: str = "cache") -> int:
-        """Start one; its output goes to `log`. Returns the number of the process."""
-        given = {"args": [str(arg) for arg in args], "fault": fault, "cache": str(self.place / cache)}
+    def start(self, *args: object, fault: str = "", cache: str = "cache", memory: int | None = None) -> int:
+        """Start one; its output goes to `log`, and it may take so many more bytes of memory. Returns the process's number."""
+        given = {"args": [str(arg) for arg in args], "fault": fault, "cache": str(self.place / cache), "memory": memory}
         return int(self._ask({**given, "log": str(self.place / "log")}))
 
     def wait(self, number: int, seconds: float = 120) -> int | None:
@@ -53,9 +53,9 @@ class Children:
         code: int | None = self._ask({"wait": number, "seconds": seconds})
         return code
 
-    def call(self, *args: object, fault: str = "", cache: str = "cache") -> int:
+    def call(self, *args: object, fault: str = "", cache: str = "cache", memory: int | None = None) -> int:
         """Run one to its end; its exit code."""
-        code = self.wait(self.start(*args, fault=fault, cache=cache))
+        code = self.wait(self.start(*args, fault=fault, cache=cache, memory=memory))
         assert code is not None, f"{args} did not end"
         return code
 

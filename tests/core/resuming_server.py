@@ -45,8 +45,18 @@ def child(asked: dict[str, Any]) -> int:
     from headstart.cli.main import execute
 
     faults.arm(asked["fault"])
+    if asked["memory"] is not None:
+        bound(asked["memory"])
     args = asked["args"]
     return quietly(args[1:]) if args[0] == "quietly" else execute(args)
+
+
+def bound(more: int) -> None:
+    """Let this process map so many bytes beyond those that it has; a limit of the system itself."""
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more,) * 2)
 
 
 def quietly(args: list[str]) -> int:

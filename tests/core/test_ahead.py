@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from headstart.ahead import ahead, default_workers
+from headstart.ahead import PATIENCE, ahead, default_workers
+from headstart.errors import DataError, UsageError
 
 
 def threads() -> list[str]:
@@ -77,6 +78,33 @@ def test_leaving_early_ends_the_threads_and_what_was_not_begun() -> None:
     numbers.close()  # type: ignore[attr-defined]  # it is a generator
     assert threads() == []
     assert len(begun) <= 5
+
+
+def test_a_batch_that_hangs_is_named_in_time_and_its_thread_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PATIENCE, "0.2")
+    hang, before, seen = threading.Event(), time.monotonic(), []
+    numbers = ahead(range(9), lambda number: number == 3 and hang.wait(60), workers=2, name=lambda number: f"scan {number}")
+    with pytest.raises(DataError, match=r"reading scan 3 has not ended in 0\.2 seconds.*go on with --resume, or wait longer"):
+        seen.extend(number for number, _ in numbers)
+    assert time.monotonic() - before < 2
+    hang.set()  # the thread that was left behind ends
+
+
+def test_a_caller_that_leaves_waits_for_a_hanging_thread_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart.ahead.LEAVING", 0.2)
+    hang, before = threading.Event(), time.monotonic()
+    numbers = ahead(range(9), lambda number: number > 0 and hang.wait(60), workers=2)
+    next(numbers)
+    numbers.close()  # type: ignore[attr-defined]  # it is a generator
+    assert 0.2 <= time.monotonic() - before < 2
+    hang.set()
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf"])
+def test_a_patience_that_is_no_number_of_seconds_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(PATIENCE, text)
+    with pytest.raises(UsageError, match=f"HEADSTART_PATIENCE: '{text}' is no number of seconds; write for example 600"):
+        list(ahead(range(2), str, workers=1))
 
 
 def test_the_callers_gradient_mode_stays_as_it_is() -> None:

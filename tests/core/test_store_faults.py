@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent))
+from mounts import mounted, remounted
 
 from headstart.errors import UsageError
 from headstart.store import DiskRows, open_store
@@ -253,18 +254,6 @@ def test_new_folders_are_the_owners_alone(tmp_path):
     assert oct((tmp_path / "cache" / "stores" / KEY.digest()).stat().st_mode & 0o777) == "0o700"
 
 
-@contextmanager
-def mounted(folder: Path, *arguments: str) -> Iterator[None]:
-    """A file system on `folder` while the context lasts."""
-    command = ["mount", *arguments, str(folder)]
-    if os.getuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting needs root and the right to mount")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def large(asked: Sequence[int]) -> Iterator[tuple[int, list[Tensor]]]:
     return ((index, [torch.full((200_000,), float(index))]) for index in asked)
 
@@ -315,7 +304,7 @@ def test_a_read_only_store_is_read_and_a_miss_in_it_is_refused(tmp_path):
     rows, _ = fill(tmp_path)
     rows.close()
     with mounted(tmp_path, "--bind", str(tmp_path)):
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(tmp_path)], check=True)
+        remounted(tmp_path, "ro,bind")
         rows, builder = fill(tmp_path)
         assert (values(rows), builder.asked) == ([0, 1, 2, 3, 4, 5], [])
         with pytest.raises(StoreError, match=rf"cannot use the store '{tmp_path}.*Read-only"):
@@ -405,6 +394,24 @@ def test_sizes_are_read(text, size):
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(UsageError, match="is no size"):
         parse_size(text, "here")
+
+
+@pytest.mark.parametrize("seconds", [3600 * 24 * 400, -3600 * 24 * 400], ids=["future", "past"])
+def test_stores_from_another_year_by_their_clock_are_read_and_removed_like_others(tmp_path, seconds):
+    """What is in a store is known by its hashes, never by its time; the time only says which goes first."""
+    first, second = keys(2)
+    fill(tmp_path, first)
+    then = time.time() + seconds
+    for path in (tmp_path / first.digest(), *(tmp_path / first.digest()).iterdir()):
+        os.utime(path, (then, then))
+    rows, builder = fill(tmp_path, first)
+    assert (values(rows), builder.asked) == ([0, 1, 2, 3, 4, 5], [])
+    rows.close()
+    assert abs(stored(tmp_path)[0].used - time.time()) < 60, "its use was written down by the clock of now"
+    fill(tmp_path, second)[0].close()
+    total = sum(sizes(tmp_path).values())
+    fill(tmp_path, replace(KEY, weights="third"), limit_bytes=total)[0].close()
+    assert first.digest() not in sizes(tmp_path), "the least recently used went"
 
 
 def test_no_store_where_there_are_no_locks(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ WORDS = 256  # buckets that words are hashed into; 0 is padding
 def headstart_backbones() -> Iterator[Component]:
     """The backbone of the tests."""
     yield Component("tiny/words", "tiny_parts:Words", "hashed bags of words")
+    yield Component("tiny/unsized", "tiny_parts:Unsized", "the same, whose inputs have no size, so that threads prepare them")
 
 
 @hookimpl
@@ -140,6 +141,20 @@ class Words(Backbone):
     def sizes(self, inputs: Sequence[Any]) -> list[int]:
         """Words of each text."""
         return [len(text.split()) for text in inputs]
+
+
+class Unsized(Words):
+    """Words whose texts count as pictures do: nobody asks how long they are, and worker threads prepare them."""
+
+    def prepare(
+        self, inputs: Sequence[Any], *, train: bool = False, rngs: Sequence[np.random.Generator] | None = None
+    ) -> dict[str, Tensor]:
+        """Texts -> words [B, 8], padded on the right."""
+        rows = super().prepare(inputs, train=train, rngs=rngs)["words"]
+        return {"words": nn.functional.pad(rows, (0, 8 - rows.shape[1]))}
+
+    def sizes(self, inputs: Sequence[Any]) -> None:  # type: ignore[override]  # narrower than a list or None
+        """None."""
 
 
 class Seesaw(Strategy):
