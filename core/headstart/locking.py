@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
-from importlib import metadata
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 from headstart.backbone import WeightsCard
 from headstart.errors import DataError, WeightsError
 from headstart.events import Tell
+from headstart.installed import installed_version
 from headstart.job import Job
 from headstart.lock_section import FORMAT, WITHOUT, DataPrint, Lock, ParentPrint, SplitPrint, WeightsPrint
 from headstart.parent import parent_print
@@ -180,21 +180,14 @@ def _revision(source: str) -> str:
     if matched := HUB_ID.fullmatch(source):
         return matched["commit"]
     if source.startswith(PACKAGE):
-        return _version(source.removeprefix(PACKAGE).partition("/")[0]) or ""
+        return installed_version(source.removeprefix(PACKAGE).partition("/")[0]) or ""
     return ""
 
 
 def _versions() -> dict[str, str]:
-    own = [name for name in ("headstart",) if _version(name)]
+    own = [name for name in ("headstart",) if installed_version(name)]
     names = [*own, *(name for name, module in COUNTED.items() if module in sys.modules)]
-    return {"python": platform.python_version(), **{name: version for name in names if (version := _version(name))}}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    return {"python": platform.python_version(), **{name: version for name in names if (version := installed_version(name))}}
 
 
 # what differs
@@ -257,7 +250,10 @@ def _other_machine(then: Lock, now: Lock) -> Iterator[str]:
 
 def _other_versions(then: Lock, now: Lock) -> Iterator[str]:
     """Of what counted then; what was not imported yet is asked for its version all the same."""
-    present: Mapping[str, str] = {**{name: version for name in then.versions if (version := _version(name))}, **now.versions}
+    present: Mapping[str, str] = {
+        **{name: version for name in then.versions if (version := installed_version(name))},
+        **now.versions,
+    }
     yield from _changed(then.versions, present)
     yield from _changed(then.plugins, now.plugins)
 

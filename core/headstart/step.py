@@ -71,7 +71,7 @@ def parts_of(training: Training, feed: Feed, indices: Sequence[int]) -> list[lis
     if not indices:  # of a process that has no slice of a short batch
         return []
     model = training.model
-    is_bounded = not is_backbone_frozen(model) and len(set(feed.sizes)) > 1 and not trains_batchnorm(model)
+    is_bounded = len(set(feed.sizes)) > 1 and not is_backbone_frozen(model) and not trains_batchnorm(model)
     size = training.room.part(training.plan.micro_batch)
     return micro_batches(indices, size, feed.sizes, training.compute.train_tokens if is_bounded else None)
 

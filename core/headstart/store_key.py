@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from headstart.backbone import Backbone
 from headstart.device import Compute
 from headstart.files import file_hash
+from headstart.installed import installed_version
 from headstart.recipe import Part
 from headstart.stages import Stage
 from headstart.store_content import content_digest, of_example
@@ -143,7 +144,7 @@ def code_version(*parts: Any) -> str:
     names = {"headstart", "torch", "numpy"}
     for distribution in filter(None, (_distribution(_top(type(part))) for part in parts)):
         names |= {distribution.name.lower(), *_required(distribution)}
-    return ", ".join(f"{name} {version}" for name in sorted(names) if (version := _version(name)))
+    return ", ".join(f"{name} {version}" for name in sorted(names) if (version := installed_version(name)))
 
 
 def _name(cls: type) -> str:
@@ -205,10 +206,3 @@ def _required(distribution: metadata.Distribution) -> set[str]:
         except InvalidRequirement:
             continue
     return {found.name.lower() for found in requirements if found.marker is None or found.marker.evaluate({"extra": ""})}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
