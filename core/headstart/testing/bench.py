@@ -132,9 +132,9 @@ def replayed_ports(backbone: Backbone) -> tuple[str, ...]:
     return whole or read_ports(backbone)
 
 
-def live_model(backbone: Backbone, inputs: Sequence[Any]) -> tuple[Model, LiveFeed]:
-    """The backbone under a head that reads its ports, and a feed of the inputs."""
-    model = Model(backbone, Reader(backbone.ports, replayed_ports(backbone)))
+def live_model(backbone: Backbone, inputs: Sequence[Any], ports: Sequence[str] | None = None) -> tuple[Model, LiveFeed]:
+    """The backbone under a head that reads its ports, or some of them, and a feed of the inputs."""
+    model = Model(backbone, Reader(backbone.ports, replayed_ports(backbone) if ports is None else ports))
     data = InMemory(inputs, [float(at) for at in range(len(inputs))], Target("number"))
     return model, LiveFeed(model, data, data.examples(), CPU)
 

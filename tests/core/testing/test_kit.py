@@ -186,6 +186,34 @@ class Shortcut(Sound):
         return {"pooled": self.network.blocks[2](self.network.blocks[1](one) + one)}
 
 
+class Tapped(Sound):
+    """A second port, given by the lowest block; with `is_wrong` the first one takes a way round the second block too."""
+
+    port_names = ("pooled", "low")
+    is_wrong = False
+
+    def __init__(self):
+        super().__init__()
+        self.ports = {"pooled": self.ports["pooled"], "low": self.ports["pooled"]}
+
+    def forward(self, batch):
+        one = self.network.blocks[0](batch["vectors"])
+        two = self.network.blocks[1](one) + one * self.is_wrong
+        return {"pooled": self.network.blocks[2](two), "low": one}
+
+
+class TappedWrongly(Tapped):
+    is_wrong = True
+
+
+def test_replay_asks_nothing_of_a_port_from_below_the_boundary_and_all_of_those_above():
+    replay = CHECKS["backbone", "replay_is_exact_at_every_boundary"]
+    assert run_check(BackboneCase(use=Tapped), replay).outcome == "passed"
+    result = run_check(BackboneCase(use=TappedWrongly), replay)
+    assert result.outcome == "failed"
+    assert "block.1: replaying after block.1 is not exact" in result.message
+
+
 class Dropping(Sound):
     """Dropout that does not know whether it trains."""
 
