@@ -250,10 +250,8 @@ def _other_machine(then: Lock, now: Lock) -> Iterator[str]:
 
 def _other_versions(then: Lock, now: Lock) -> Iterator[str]:
     """Of what counted then; what was not imported yet is asked for its version all the same."""
-    present: Mapping[str, str] = {
-        **{name: version for name in then.versions if (version := installed_version(name))},
-        **now.versions,
-    }
+    present: dict[str, str] = {name: version for name in then.versions if (version := installed_version(name))}
+    present.update(now.versions)
     yield from _changed(then.versions, present)
     yield from _changed(then.plugins, now.plugins)
 
