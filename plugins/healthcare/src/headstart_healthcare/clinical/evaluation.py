@@ -105,7 +105,8 @@ class Clinical(Evaluation):
         for label, (examples, truth, raw) in _questions(outcome, target).items():
             known = settled["questions"][label]
             platt, threshold = Platt(**known["platt"]), known["threshold"]
-            question = Question(examples, truth, raw, platt, threshold, least=self._smallest, pairs=self._pairs)
+            pairs = self._pairs and outcome.split == "test"  # of validation nobody reads them, and they cost most
+            question = Question(examples, truth, raw, platt, threshold, least=self._smallest, pairs=pairs)
             found["questions"][label] = {"rule": known["reason"], **question.measure(seed=self._seed)}
         if _is_many(target):
             found["quadratic_kappa"] = _kappa(outcome, target)

@@ -17,7 +17,7 @@ from headstart_healthcare.trail.chain import FILE, HASH, append, read
 
 EVIDENCE = (
     "recipe.lock.yaml", "env.json", "data.json", "split.json", f"model/{MANIFEST}", "predictions.parquet", "metrics.json",
-    "quarantine.csv",
+    "quarantine.csv", "datasheet.md",
 )  # fmt: skip
 """Files that nothing writes again once a run is over; `model/manifest.json` holds the hashes of the model's own."""
 
