@@ -36,8 +36,23 @@ class Delimited:
     is_quoted: bool
 
 
-def read_delimited(text: str, *, source: str, separator: str | None = None, header: Sequence[str] | None = None) -> Delimited:
+def read_delimited(
+    text: str,
+    *,
+    source: str,
+    separator: str | None = None,
+    header: Sequence[str] | None = None,
+    bad: dict[str, str] | None = None,
+) -> Delimited:
     """Read a whole file; the first row is the header, unless `header` names the columns. A blank separates in any number.
+
+    Args:
+        text: All of it.
+        source: The file, for messages.
+        separator: One character; None = found out.
+        header: Names of the columns.
+        bad: Gets the rows with too many or too few fields, by file and line; None = the first one is an error. A broken quote
+            is always one: nobody knows where its row ends.
 
     Raises:
         DataError: Empty, ragged, an unclosed quote, a column name twice; names file and line.
@@ -51,12 +66,16 @@ def read_delimited(text: str, *, source: str, separator: str | None = None, head
         return _read(text, source, chosen, header, is_quoted=True)
     except DataError:
         if chosen != "\t":
-            raise
+            if bad is None:
+                raise
+            return _read(text, source, chosen, header, is_quoted=True, bad=bad)
         try:  # tabs cannot stand in a text, so many tsv files are written without quoting
             return _read(text, source, chosen, header, is_quoted=False)
         except DataError:
             pass
-        raise
+        if bad is None:
+            raise
+        return _read(text, source, chosen, header, is_quoted=True, bad=bad)
 
 
 def sniff_separator(text: str, *, source: str) -> str:
@@ -85,14 +104,26 @@ def _fit(text: str, separator: str) -> tuple[float, int]:
     return round(Counter(rows)[widths[0]] / len(rows), 2), widths[0]
 
 
-def _read(text: str, source: str, separator: str, given: Sequence[str] | None, *, is_quoted: bool) -> Delimited:
+def _read(
+    text: str,
+    source: str,
+    separator: str,
+    given: Sequence[str] | None,
+    *,
+    is_quoted: bool,
+    bad: dict[str, str] | None = None,
+) -> Delimited:
     records = _records(text, source, separator, is_quoted=is_quoted)
     header = _header(list(given) if given is not None else next(records)[1], source)
     rows: list[list[str]] = []
     lines: list[int] = []
     for line, row in records:
         if len(row) != len(header):
-            raise DataError(_ragged(source, line, len(row), header, separator))
+            fault = _ragged(source, line, len(row), header, separator)
+            if bad is None:
+                raise DataError(fault)
+            bad[f"{source}:{line}"] = fault
+            continue
         rows.append(row)
         lines.append(line)
     return Delimited(header, rows, lines, separator, is_quoted)

@@ -18,6 +18,7 @@ from headstart.freezing import is_backbone_frozen
 from headstart.model import HEAD, Model
 from headstart.order import frozen_batches, rng
 from headstart.rows import Row, Rows
+from headstart.sound import prepare_soundly
 from headstart.tally import Tally
 
 PASS_EXAMPLES = 256  # at most, per batch of texts where nothing is learnt
@@ -116,7 +117,7 @@ class LiveFeed:
         inputs: list[Any] = [example.input for example in examples]
         if view is not None:
             inputs = [self._data.augment(input, generator) for input, generator in zip(inputs, rngs, strict=True)]
-        return self.model.backbone.prepare(inputs, train=view is not None, rngs=rngs)
+        return prepare_soundly(self.model.backbone, inputs, examples, rngs, train=view is not None)
 
     def named(self, indices: Sequence[int]) -> str:
         """The examples by their ids, for a message."""

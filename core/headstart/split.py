@@ -14,6 +14,7 @@ from headstart.example import Example, Target
 from headstart.grouping import bundled, group_pieces, groups_of, whole_groups
 from headstart.quotas import quotas_of
 from headstart.recipe import SplitPlan
+from headstart.sound import refuse_targets
 
 SPLITS = ("train", "val", "test")
 WORDS = {
@@ -48,8 +49,10 @@ def make_splits(examples: Sequence[Example], plan: SplitPlan, target: Target) ->
     those.
 
     Raises:
-        DataError: Too few examples of a label, one label only, sizes that do not fit, or a part that ends empty.
+        DataError: A number that is not finite, too few examples of a label, one label only, sizes that do not fit, or a part
+            that ends empty.
     """
+    refuse_targets(examples, target)
     labelled = [index for index, example in enumerate(examples) if example.target is not None]
     _check_plan(plan)
     _check_labels(examples, labelled, target)

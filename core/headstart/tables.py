@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,17 @@ class Sheet:
 
 
 def read_table(
-    path: Path, *, encoding: str | None = None, separator: str | None = None, columns: Sequence[str] | None = None
+    path: Path,
+    *,
+    encoding: str | None = None,
+    separator: str | None = None,
+    columns: Sequence[str] | None = None,
+    bad: dict[str, str] | None = None,
 ) -> Sheet:
     """Read a csv, tsv, jsonl or parquet file, told by its suffix; a further `.gz` is unpacked.
 
-    `columns` names the columns of a csv or tsv file that has no header row.
+    `columns` names the columns of a csv or tsv file that has no header row. `bad` gets the rows that cannot be read, by file
+    and line, with the reason; None = the first one is an error.
 
     Raises:
         DataError: The file is missing, empty, of another kind, or broken; the message names file and line.
@@ -80,8 +87,8 @@ def read_table(
     text, found = decode(read_bytes(path), source=str(path), encoding=encoding)
     facts: dict[str, Any] = {"file": str(path), "encoding": found}
     if suffix in JSON_LINES:
-        return _read_json_lines(text, str(path), facts)
-    return _read_delimited(text, str(path), facts, separator, columns)
+        return _read_json_lines(text, str(path), facts, bad)
+    return _read_delimited(text, str(path), facts, separator, columns, bad=bad)
 
 
 def format_of(path: Path) -> str:
@@ -106,9 +113,15 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _read_delimited(
-    text: str, source: str, facts: dict[str, Any], separator: str | None, columns: Sequence[str] | None
+    text: str,
+    source: str,
+    facts: dict[str, Any],
+    separator: str | None,
+    columns: Sequence[str] | None,
+    *,
+    bad: dict[str, str] | None,
 ) -> Sheet:
-    found = read_delimited(text, source=source, separator=separator, header=columns)
+    found = read_delimited(text, source=source, separator=separator, header=columns, bad=bad)
     facts |= {"separator": NAMES.get(found.separator, found.separator), "rows": len(found.rows)}
     if not found.is_quoted:
         facts["quotes"] = "ordinary characters"
@@ -122,27 +135,42 @@ def _filled(sheet: Sheet) -> Sheet:
     return sheet
 
 
-def _read_json_lines(text: str, source: str, facts: dict[str, Any]) -> Sheet:
-    lines, records = _records(text, source)
+def _read_json_lines(text: str, source: str, facts: dict[str, Any], bad: dict[str, str] | None) -> Sheet:
+    lines, records = _records(text, source, bad)
     names = list(dict.fromkeys(name for record in records for name in record))
     columns = {name: tuple(_cell(record.get(name)) for record in records) for name in names}
     return _sheet(source, columns, lines, {**facts, "rows": len(records)})
 
 
-def _records(text: str, source: str) -> tuple[list[int], list[dict[str, Any]]]:
+def _records(text: str, source: str, bad: dict[str, str] | None) -> tuple[list[int], list[dict[str, Any]]]:
     """Objects of a file with one JSON object per line, or of one JSON list."""
     if not text.strip():
         raise DataError(f"{source}: is empty; it needs one JSON object per line")
     if text.lstrip().startswith("["):
         found = _parse(text, source, 1)
-        pairs = list(enumerate(found, 1))
+        readers = [(line, partial(_object, record, source, line)) for line, record in enumerate(found, 1)]
     else:
         rows = text.split("\n")  # not splitlines(): U+2028 may stand in a JSON string
-        pairs = [(number, _parse(row, source, number)) for number, row in enumerate(rows, 1) if row.strip()]
-    for line, record in pairs:
-        if not isinstance(record, dict):
-            raise DataError(f'{source}:{line}: is a {type(record).__name__}, not an object like {{"text": ..., "label": ...}}')
+        readers = [(line, partial(_object_of, row, source, line)) for line, row in enumerate(rows, 1) if row.strip()]
+    pairs: list[tuple[int, dict[str, Any]]] = []
+    for line, read in readers:
+        try:
+            pairs.append((line, read()))
+        except DataError as error:
+            if bad is None:
+                raise
+            bad[f"{source}:{line}"] = str(error)
     return [line for line, _ in pairs], [record for _, record in pairs]
+
+
+def _object_of(row: str, source: str, line: int) -> dict[str, Any]:
+    return _object(_parse(row, source, line), source, line)
+
+
+def _object(record: Any, source: str, line: int) -> dict[str, Any]:
+    if isinstance(record, dict):
+        return record
+    raise DataError(f'{source}:{line}: is a {type(record).__name__}, not an object like {{"text": ..., "label": ...}}')
 
 
 def _parse(row: str, source: str, line: int) -> Any:

@@ -100,7 +100,18 @@ def test_a_picture_with_a_script_behind_it_is_the_picture_alone(tmp_path: Path) 
     assert (seen.size, seen.mode) == ((8, 8), "RGB")
 
 
-@pytest.mark.parametrize(("share", "budget", "is_read"), [(0, 0.0, True), (1, 0.01, True), (5, 0.01, False), (50, 0.05, False)])
+BUDGETS = [
+    (0, 0.0, True),
+    (1, 0.01, True),
+    (1, 0.009, False),
+    (5, 0.05, True),
+    (5, 0.01, False),
+    (50, 0.5, True),
+    (50, 0.49, False),
+]
+
+
+@pytest.mark.parametrize(("share", "budget", "is_read"), BUDGETS)
 def test_broken_files_count_against_the_budget(tmp_path: Path, share: int, budget: float, is_read: bool) -> None:
     for number in range(100):
         path = tmp_path / "xy"[number % 2] / f"{number:03d}.png"

@@ -101,6 +101,16 @@ def test_floating_point_needs_a_range(tmp_path: Path) -> None:
         Picture(str(tmp_path / "kelvin.tif")).load()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("tags", [{}, {340: 0.0, 341: 300.0}], ids=["no range", "a range"])
+def test_a_pixel_that_is_no_number_is_refused(tmp_path: Path, value: float, tags: dict[int, float]) -> None:
+    values = np.full((4, 4), 0.5, dtype=np.float32)
+    values[1, 2] = value
+    Image.fromarray(values).save(tmp_path / "scan.tif", tiffinfo=tags)
+    with pytest.raises(DataError, match=r"scan\.tif: it holds 1 values that are NaN or infinite"):
+        Picture(str(tmp_path / "scan.tif")).load()
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pictures_stand_upright_whichever_way_the_camera_was_held(tmp_path: Path, suffix: str, orientation: int) -> None:

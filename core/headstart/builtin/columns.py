@@ -16,6 +16,9 @@ from headstart.example import Example, Target
 from headstart.quotas import largest_remainder
 from headstart.tables import Cell, Sheet
 
+BAD = object()
+"""The target of a row whose label cannot be read."""
+
 LabelKind = Literal["class", "labels", "number"]
 
 TEXT_NAMES = ("text", "review", "sentence", "content", "comment", "body", "message", "tweet", "document", "question", "title")
@@ -116,12 +119,17 @@ def join_text(pieces: Sequence[Cell]) -> str:
 
 
 class Reader:
-    """Makes the examples of one or more sheets with the same columns, and counts what it leaves out."""
+    """Makes the examples of one or more sheets with the same columns, and counts what it leaves out.
 
-    def __init__(self, columns: Columns) -> None:
+    Args:
+        columns: With the column of the text.
+        bad: Gets the rows whose label cannot be read, by file and line, with the reason; None = the first one is an error.
+    """
+
+    def __init__(self, columns: Columns, bad: dict[str, str] | None = None) -> None:
         if columns.text is None:
             raise DataError("the text column is not known yet")
-        self.columns = columns
+        self.columns, self.bad = columns, bad
         self.texts = columns.text
         self.dropped: Counter[str] = Counter()
         self.seen: set[str] = set()
@@ -162,6 +170,8 @@ class Reader:
         return found
 
     def _is_left_out(self, text: str, target: Any, training: bool) -> bool:
+        if target is BAD:
+            return True
         reason = "empty text" if not text else "no label" if training and target is None else ""
         if reason:
             self.dropped[reason] += 1
@@ -210,8 +220,18 @@ class Reader:
         name = self.columns.label
         if name is None or (not training and name not in sheet.columns):
             return [None] * len(sheet)
+        values = zip(sheet.column(name, "label"), sheet.lines, strict=True)
+        return [self._target(value, sheet, line) for value, line in values]
+
+    def _target(self, value: Cell, sheet: Sheet, line: int) -> Any:
         parse = {"class": self._label, "labels": self._labels, "number": self._number}[self.columns.kind]
-        return [parse(value, sheet, line) for value, line in zip(sheet.column(name, "label"), sheet.lines, strict=True)]
+        try:
+            return parse(value, sheet, line)
+        except DataError as error:
+            if self.bad is None:
+                raise
+            self.bad[f"{sheet.source}:{line}"] = str(error)
+            return BAD
 
     def _label(self, value: Cell, sheet: Sheet, line: int) -> str | None:
         if isinstance(value, tuple):

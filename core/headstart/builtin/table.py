@@ -27,6 +27,7 @@ from headstart.encoding import decode, read_bytes
 from headstart.errors import DataError
 from headstart.example import Example, Target
 from headstart.place import Place, locate
+from headstart.quarantine import check_budget, hold_to_budget, listed
 from headstart.tables import Sheet, read_table, sheet_of_rows
 
 EXCERPT = 300  # characters
@@ -44,6 +45,12 @@ class TextRows(Data):
     positive: str | None
     rows: int | None
     seed: int
+    max_bad: float = 0.0
+
+    @cached_property
+    def bad(self) -> dict[str, str] | None:
+        """Rows that were left out, by file and line, with the reason; None = not one may be."""
+        return {} if self.max_bad else None
 
     def sheets(self) -> list[tuple[Sheet, str | None]]:
         """The tables and, where one is the whole of a given split, that split's name."""
@@ -52,16 +59,19 @@ class TextRows(Data):
     @cached_property
     def _loaded(self) -> tuple[Columns, list[Example], dict[str, Any]]:
         sheets = self.sheets()
+        count = sum(len(sheet) for sheet, _ in sheets) + len(self.bad or ())  # rows that could not be read are in no sheet
         columns, guessed = guess(sheets[0][0], self.columns)
-        reader = Reader(columns)
+        reader = Reader(columns, self.bad)
         found = [row for (sheet, split), prefix in zip(sheets, _prefixes(sheets), strict=True)
                  for row in reader.examples(sheet, prefix=prefix, split=split)]  # fmt: skip
+        hold_to_budget(self.bad or {}, count, self.max_bad, "rows")
         _check_ids(found, columns)
         reader.check_names()
         examples = subset(found, self.rows, self.seed) if self.rows else found
         if not examples:
             raise DataError(f"{sheets[0][0].source}: no usable row is left; dropped: {dict(reader.dropped)}")
-        return columns, examples, _facts([sheet for sheet, _ in sheets], columns, guessed, reader.dropped, examples)
+        facts = _facts([sheet for sheet, _ in sheets], columns, guessed, reader.dropped, examples)
+        return columns, examples, {**facts, **_of_bad(self.bad or {})}
 
     @cached_property
     def _target(self) -> Target:
@@ -156,6 +166,8 @@ class Table(TextRows):
         where: Keep only rows whose column equals the value, or is one of the values.
         names: New names of labels: {"0": "negative", "1": "positive"}.
         positive: Of two labels the one that counts as positive; by its new name.
+        max_bad: Share of the rows that may be broken (fields missing, no JSON, a label that is no number); they are left out
+            and named. 0 = none may.
         rows: Use only that many rows, each class with its share. None = all.
         seed: Chooses the rows of `rows`.
         encoding: Of the files: "utf-8", "cp1252", ... None = found out and reported.
@@ -182,12 +194,15 @@ class Table(TextRows):
         where: dict[str, str | list[str]] | None = None,
         names: dict[str, str] | None = None,
         positive: str | None = None,
+        max_bad: float = 0.0,
         rows: int | None = None,
         seed: int = 0,
         encoding: str | None = None,
         separator: str | None = None,
     ) -> None:
         check_rows(rows)
+        check_budget(max_bad, "rows")
+        self.max_bad = max_bad
         self.places = {"train": path, "val": val, "test": test}
         self.columns = Columns(
             kind=kind, label=label, label_separator=label_separator, group=group, time=time, id=id, split=split,
@@ -200,11 +215,14 @@ class Table(TextRows):
         """The training file, and the files of given splits."""
         is_split = any(self.places[name] for name in ("val", "test"))
         places = [(name, place) for name, place in self.places.items() if place is not None]
-        return [(self.open_sheet(locate(place)), name if is_split else None) for name, place in places]
+        return [(self._sheet(locate(place), self.bad), name if is_split else None) for name, place in places]
 
     def open_sheet(self, path: Path) -> Sheet:
-        """A file with this part's encoding and separator."""
-        return read_table(path, encoding=self.encoding, separator=self.separator)
+        """A file with this part's encoding and separator; its first broken row is an error."""
+        return self._sheet(path, None)
+
+    def _sheet(self, path: Path, bad: dict[str, str] | None) -> Sheet:
+        return read_table(path, encoding=self.encoding, separator=self.separator, bad=bad)
 
 
 def _lines(path: Path) -> Sheet:
@@ -230,6 +248,13 @@ def _check_ids(examples: Sequence[Example], columns: Columns) -> None:
     twice = next((id for id, count in Counter(example.id for example in examples).items() if count > 1), None)
     if twice is not None:
         raise DataError(f"the id '{twice}' (column '{columns.id}') stands in two files; ids must be unique over all of them")
+
+
+def _of_bad(bad: Mapping[str, str]) -> dict[str, Any]:
+    if not bad:
+        return {}
+    rows = "1 row cannot be read and is" if len(bad) == 1 else f"{len(bad):,} rows cannot be read and are"
+    return {"quarantined": dict(bad), "warnings": [f"{rows} left out: {listed(bad)}."]}
 
 
 def _facts(

@@ -16,6 +16,7 @@ from headstart.builtin.columns import LabelKind, check_rows, subset, target_of
 from headstart.data import Data
 from headstart.errors import DataError, UsageError
 from headstart.example import Example, Target
+from headstart.quarantine import check_budget
 from headstart_vision.pictures import SUFFIXES, Picture, as_image
 from headstart_vision.quarantine import quarantine
 
@@ -34,8 +35,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         check_rows(self.rows)
-        if not 0 <= self.max_bad <= 1:
-            raise UsageError(f"data.max_bad: {self.max_bad} is no share of the pictures; 0 = none may be broken, 1 = all")
+        check_budget(self.max_bad, "pictures")
         if self.max_pixels < 1:
             raise UsageError(f"data.max_pixels: {self.max_pixels} lets no picture through")
 

@@ -234,6 +234,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _scaled(image: Image.Image, top: int) -> np.ndarray[Any, Any]:
     """Grey of more than 8 bits, scaled from the declared range, never from the values that occur: brightness is information."""
     values = np.asarray(image).astype(np.float64)  # [H, W]
+    if not np.isfinite(values).all():
+        raise DataError(f"it holds {int((~np.isfinite(values)).sum()):,} values that are NaN or infinite")
     low, high = _declared_range(image, values)
     scaled = np.clip((values - low) * (top / (high - low)), 0, top)
     if _tag(image, _PHOTOMETRIC) == 0:  # WhiteIsZero, which Pillow turns round for up to 8 bits only
@@ -245,7 +247,7 @@ def _declared_range(image: Image.Image, values: np.ndarray[Any, Any]) -> tuple[f
     low = _tag(image, _SAMPLE_LEAST, _LEAST) or 0.0
     high = _tag(image, _SAMPLE_MOST, _MOST)
     if high is None and image.mode == "F":
-        if values.min() < 0 or values.max() > 1 or not np.isfinite(values).all():
+        if values.min() < 0 or values.max() > 1:
             raise DataError("its numbers are not within 0 and 1, and no tag (SMaxSampleValue) says what is white")
         high = 1.0
     bits = (_tag(image, _BITS) or 16) - (_tag(image, _FORMAT) == _SIGNED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +9,7 @@ from typing import Any
 
 from headstart.errors import DataError
 from headstart.example import Example
-
-_SHOWN = 5  # files that a message names
-
-log = logging.getLogger(__name__)
+from headstart.quarantine import hold_to_budget, listed
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class Checked:
         """Plain values, and sentences for `headstart check`."""
         facts: dict[str, Any] = {"used": len(self.examples), "quarantined": self.bad, "notes": [_of_sizes(self.sizes)]}
         if self.bad:
-            facts["warnings"] = [f"{_counted(len(self.bad))} left out: {_listed(self.bad)}."]
+            facts["warnings"] = [f"{_counted(len(self.bad))} left out: {listed(self.bad)}."]
         return facts
 
 
@@ -52,21 +48,12 @@ def quarantine(examples: Sequence[Example], max_bad: float) -> Checked:
             kept.append(example)
         except DataError as error:
             bad[str(example.input)] = str(error)
-    if len(bad) > max_bad * len(examples):
-        share = f"{len(bad):,} of {len(examples):,} pictures"
-        raise DataError(f"{share} cannot be read, over the budget of {max_bad:g} (data.max_bad): {_listed(bad)}")
-    if bad:
-        log.warning("%s left out: %s", _counted(len(bad)), _listed(bad))
+    hold_to_budget(bad, len(examples), max_bad, "pictures")
     return Checked(kept, sizes, bad)
 
 
 def _counted(count: int) -> str:
     return "1 picture cannot be read and is" if count == 1 else f"{count:,} pictures cannot be read and are"
-
-
-def _listed(bad: dict[str, str]) -> str:
-    more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-    return "; ".join(list(bad.values())[:_SHOWN]) + more
 
 
 def _of_sizes(sizes: Counter[tuple[int, int]]) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 from headstart.builtin.columns import check_rows, subset, target_of
 from headstart.data import Data
-from headstart.errors import DataError, UsageError
+from headstart.errors import DataError
 from headstart.example import Example, Target
+from headstart.quarantine import check_budget
 from headstart_healthcare.data.case import Case
 from headstart_healthcare.data.labels import Schema
 from headstart_healthcare.data.patients import Patients
@@ -38,8 +39,7 @@ class Choices:
 
     def __post_init__(self) -> None:
         check_rows(self.rows)
-        if not 0 <= self.max_bad <= 1:
-            raise UsageError(f"data.max_bad: {self.max_bad} is no share of the files; 0 = none may be broken, 1 = all")
+        check_budget(self.max_bad, "files")
 
 
 def site_of(example: Example) -> str | None:

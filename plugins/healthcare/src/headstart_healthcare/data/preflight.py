@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import DataError
 from headstart.example import Example
+from headstart.quarantine import hold_to_budget, listed
 from headstart_healthcare.data.association import WARN_FROM, cramers_v
 from headstart_healthcare.data.case import Case
 from headstart_healthcare.data.lookalikes import MOST, look_of, lookalikes
@@ -20,12 +19,9 @@ from headstart_healthcare.reading.pixel_array import PixelArray
 from headstart_healthcare.reading.scan import Scan, digest_of
 from headstart_healthcare.reading.volume import Volume
 
-_SHOWN = 5  # pseudonyms that a message names
 ALIKE = 16  # bits of 256 in which two pictures differ at most that look the same
 """Of 17 million pairs of X-rays of different children the two most alike differ in 36; half the size, JPEG at quality 40 or
 another window change at most 16 bits of 9 in 10 pictures (5,840 chest X-rays)."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,11 +61,7 @@ def fly(cases: Sequence[Case], max_bad: float, *, needs_patient: bool) -> Flight
             flight.looks.append(look)
         except ReadingError as error:
             flight.bad[str(case.input)] = error.reason
-    if len(flight.bad) > max_bad * len(cases):
-        share = f"{len(flight.bad):,} of {len(cases):,} files"
-        raise DataError(f"{share} cannot be used, over the budget of {max_bad:g} (data.max_bad): {_listed(flight.bad)}")
-    if flight.bad:
-        log.warning("%d files set aside: %s", len(flight.bad), _listed(flight.bad))
+    hold_to_budget(_sentences(flight.bad), len(cases), max_bad, "files", "cannot be used")
     return flight
 
 
@@ -146,7 +138,7 @@ def _notes(flow: dict[str, Any], flight: Flight) -> list[str]:
 def _warnings(found: dict[str, Any], flight: Flight, has_patients: bool) -> list[str]:
     told = []
     if flight.bad:
-        told.append(f"{len(flight.bad):,} files are set aside: {_listed(flight.bad)}.")
+        told.append(f"{len(flight.bad):,} files are set aside: {listed(_sentences(flight.bad))}.")
     if not has_patients:
         told.append("No patient is known: pictures of one person may stand in training and test, and scores may be too high.")
     for place, words in (("detector", "at the detector, not in the body"), ("scanner", "of a scanned film")):
@@ -194,9 +186,8 @@ def _association(examples: Sequence[Example]) -> dict[str, float]:
     return {label: round(value, 4) for label, value in found.items() if value is not None}
 
 
-def _listed(bad: dict[str, str]) -> str:
-    more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-    return "; ".join(str(ReadingError(reason, name=name)) for name, reason in list(bad.items())[:_SHOWN]) + more
+def _sentences(bad: dict[str, str]) -> dict[str, str]:
+    return {name: str(ReadingError(reason, name=name)) for name, reason in bad.items()}
 
 
 def _by(shape: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +14,10 @@ from headstart.data import Data
 from headstart.errors import DataError
 from headstart.example import Example, Target
 from headstart.place import Place, locate
+from headstart.quarantine import check_budget, hold_to_budget, listed
 from headstart_nlp.questions.answers import Gold, Verdict, verified
 from headstart_nlp.questions.plain import NONE, PLAIN
 from headstart_nlp.questions.records import Record, read_records
-
-_SHOWN = 5  # questions that a message names
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -70,6 +66,7 @@ class Squad(Data):
         max_bad: float = 0.05,
     ) -> None:
         self._path, self._test_path = path, test_path
+        check_budget(max_bad, "questions")
         self._group, self._unanswerable, self._max_bad = group, unanswerable, max_bad
 
     @property
@@ -120,7 +117,7 @@ class Squad(Data):
         notes = [f"{size} in {groups:,} groups; {none:,} have no answer there."]
         warnings = [f"{found.repaired:,} answers stood elsewhere than was said and were repaired."] if found.repaired else []
         warnings += [f"{found.dropped:,} answers beside sound ones were left out."] if found.dropped else []
-        warnings += [f"{len(found.bad):,} questions were left out: {_listed(found.bad)}."] if found.bad else []
+        warnings += [f"{len(found.bad):,} questions were left out: {listed(found.bad)}."] if found.bad else []
         counts = {"questions": len(found.examples), "no_answer": none, "contexts": contexts, "repaired": found.repaired}
         return {**counts, "dropped_answers": found.dropped, "quarantined": found.bad, "notes": notes, "warnings": warnings}
 
@@ -138,18 +135,14 @@ class Squad(Data):
         if twice:
             raise DataError(f"{self._path}: {len(twice):,} ids stand there twice, the first is '{twice[0]}'; ids are unique")
         if not whole.examples:
-            raise DataError(f"{self._path}: no usable question is left; {_listed(whole.bad)}")
+            raise DataError(f"{self._path}: no usable question is left; {listed(whole.bad)}")
         return whole
 
     def _verified(self, records: Sequence[Record], split: str | None) -> Checked:
         found = Checked()
         for record in records:
             self._take(record, split, found)
-        if len(found.bad) > self._max_bad * len(records):
-            share = f"{len(found.bad):,} of {len(records):,} questions"
-            raise DataError(f"{share} are unsound, over the budget of {self._max_bad:g} (data.max_bad): {_listed(found.bad)}")
-        if found.bad:
-            log.warning("%s questions left out: %s", f"{len(found.bad):,}", _listed(found.bad))
+        hold_to_budget(found.bad, len(records), self._max_bad, "questions", "are unsound")
         return found
 
     def _take(self, record: Record, split: str | None, found: Checked) -> None:
@@ -180,8 +173,3 @@ class Squad(Data):
 
 def _repaired(verdicts: Sequence[Verdict]) -> int:
     return sum(verdict.repaired for verdict in verdicts)
-
-
-def _listed(bad: Mapping[str, str]) -> str:
-    more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-    return "; ".join(list(bad.values())[:_SHOWN]) + more
