@@ -88,10 +88,11 @@ def test_a_configuration_that_is_not_there_is_an_error(csv_set: Path) -> None:
 
 
 def test_a_data_set_of_the_hub_needs_a_revision_that_stands_still() -> None:
-    with pytest.raises(UsageError, match=r"data\.revision: it is not given; name a commit \(40 hex digits\) or a tag"):
+    with pytest.raises(UsageError, match=r"data\.revision: it is not given; name the commit \(40 hex digits\), see "):
         Hub(dataset="stanfordnlp/imdb").examples()
-    with pytest.raises(UsageError, match="'main' is a branch and moves"):
-        Hub(dataset="stanfordnlp/imdb", revision="main").examples()
+    for moving in ("main", "v1.0", "refs/pr/1", COMMIT[:7], COMMIT.upper(), f"{COMMIT}/.."):
+        with pytest.raises(UsageError, match=f"'{moving}' is no commit, and branches and tags can be moved"):
+            Hub(dataset="stanfordnlp/imdb", revision=moving).examples()
     with pytest.raises(UsageError, match="neither a folder here nor an id"):
         Hub(dataset="/no/such/folder", revision=COMMIT).examples()
 

@@ -325,6 +325,16 @@ def test_rad_dinos_folder_gives_what_transformers_gives(dino: Path) -> None:
     assert "research only" in backbone.card.licence
 
 
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation_internal", "auto_map"])
+def test_no_key_of_rad_dinos_config_brings_in_foreign_code(dino: Path, key: str) -> None:
+    config = json.loads((dino / "config.json").read_text())
+    (dino / "config.json").write_text(json.dumps({**config, key: "someone/kernel"}))
+    with pytest.warns(UserWarning, match=f"ignored {key}; no foreign code is run"):
+        backbone = make("rad-dino", weights=str(dino))
+    assert "someone/kernel" not in str(backbone.network.config.to_dict())
+    assert backbone.network.config._attn_implementation == "sdpa"
+
+
 def test_rad_dinos_stages_replay_exactly_and_another_size_is_read(dino: Path, tmp_path: Path) -> None:
     backbone = make("rad-dino", weights=str(dino), size=28).eval()
     assert set(owners(backbone.network, backbone.stages).values()) == {stage.name for stage in backbone.stages}

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -172,6 +173,26 @@ def test_foreign_code_named_in_the_config_is_ignored_and_reported(bert: Path, tm
     assert not hasattr(encoder.network.config, "auto_map")
     assert encoder.network.config._attn_implementation == "sdpa"
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"attn_implementation": "someone/kernel"},
+        {"_attn_implementation_internal": "someone/kernel"},
+        {"experts_implementation": "someone/kernel"},
+        {"_commit_hash": "0" * 40, "_unheard_of": {"repository": "someone/kernel"}},
+        {"encoder": {"attn_implementation": "someone/kernel", "auto_map": {"AutoModel": "other/place--evil.Evil"}}},
+    ],
+    ids=lambda keys: next(iter(keys)),
+)
+def test_no_key_of_the_config_brings_in_a_kernel_or_other_internals(bert: Path, keys: dict[str, Any]) -> None:
+    edit_config(bert, **keys)
+    with pytest.warns(UserWarning, match="no foreign code is run"):
+        encoder = Encoder(weights=str(bert))
+    assert encoder.network.config._attn_implementation == "sdpa"
+    assert "someone/kernel" not in str(encoder.network.config.to_dict())
+    assert "evil" not in str(encoder.network.config.to_dict())
 
 
 def test_an_architecture_that_transformers_does_not_have_is_refused(bert: Path) -> None:

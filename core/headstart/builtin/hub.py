@@ -18,7 +18,7 @@ from headstart.split import SPLITS, WORDS
 from headstart.supplies import Supply, at_place, on_hub
 from headstart.tables import Sheet, read_table, sheet_of_rows
 
-MOVING = ("main", "master", "HEAD")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 PATTERNS = [
     f"*{suffix}" for suffix in (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".gz", ".zip", ".arrow", ".txt", "README.md")
 ]
@@ -33,7 +33,7 @@ class Hub(TextRows):
 
     Args:
         dataset: Id on the hub ("stanfordnlp/imdb"), or a local folder in the hub's form (data files, README.md).
-        revision: The commit, 40 hex digits, or a tag; needed for an id, since a branch moves.
+        revision: The commit, 40 hex digits; needed for an id, since branches and tags can be moved.
         config: Name of the data set's configuration (subset). None = its only one.
         splits: Which of its splits is our train, val and test: {"train": "train", "val": "validation"}. None = by their names.
         text: Column of the text, or several that are joined by line breaks. None = guessed and reported.
@@ -119,14 +119,14 @@ def _fixed(dataset: str, revision: str | None) -> str:
     """The revision, if it can stand still.
 
     Raises:
-        UsageError: There is none, or it is a branch.
+        UsageError: There is none, or it is a branch or a tag.
     """
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset):
         raise UsageError(f"data.dataset: '{dataset}' is neither a folder here nor an id of the hub like 'stanfordnlp/imdb'")
-    if revision is None or revision in MOVING:
-        what = f"'{revision}' is a branch and moves" if revision else "it is not given"
+    if revision is None or not COMMIT.fullmatch(revision):
+        what = f"'{revision}' is no commit, and branches and tags can be moved" if revision else "it is not given"
         raise UsageError(
-            f"data.revision: {what}; name a commit (40 hex digits) or a tag, "
+            f"data.revision: {what}; name the commit (40 hex digits), "
             f"see https://huggingface.co/datasets/{dataset}/commits/main"
         )
     return revision

@@ -86,7 +86,8 @@ def _config(weights: WeightsFile) -> Any:
             f"{weights.path.parent / 'config.json'}: model_type is {kind!r}; known here: {', '.join(ARCHITECTURES)}; "
             "code that comes with weights is never run"
         )
-    plain = {key: value for key, value in content.items() if key != "auto_map" and not key.startswith("_")}
+    foreign = ("auto_map", "attn_implementation", "experts_implementation")  # may name code and kernels of a hub
+    plain = {key: value for key, value in content.items() if key not in foreign and not key.startswith("_")}
     return CONFIG_MAPPING[kind].from_dict({**plain, "use_cache": False})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from headstart.errors import WeightsError
+from headstart.foreign_code import without_foreign_code
 from headstart_nlp.weights import WeightsFolder
 
 
@@ -48,17 +48,9 @@ def read_config(folder: WeightsFolder) -> Any:
             "headstart never runs code that comes with weights, so use a model of a built-in architecture"
         )
     try:
-        return CONFIG_MAPPING[kind].from_dict(_harmless(content, folder))
+        return CONFIG_MAPPING[kind].from_dict(without_foreign_code(content, folder.path / "config.json"))
     except Exception as error:  # each architecture validates in its own way
         raise WeightsError(f"{folder.path / 'config.json'} does not describe a '{kind}' network: {error}") from error
-
-
-def _harmless(content: Mapping[str, Any], folder: WeightsFolder) -> dict[str, Any]:
-    """`auto_map` names Python files of the folder; underscored keys are transformers' internals (`_attn_implementation`...)."""
-    suspect = sorted(key for key in content if key == "auto_map" or (key.startswith("_") and key != "_name_or_path"))
-    if suspect:
-        warnings.warn(f"{folder.path / 'config.json'}: ignored {', '.join(suspect)}; no foreign code is run", stacklevel=2)
-    return {key: value for key, value in content.items() if key not in suspect and key != "_name_or_path"}
 
 
 def _encoder_class(config: Any, folder: WeightsFolder) -> Any:

@@ -16,6 +16,7 @@ from transformers import Dinov2Config, Dinov2Model
 from headstart.errors import UsageError, WeightsError
 from headstart.features import Features
 from headstart.files import write_json
+from headstart.foreign_code import without_foreign_code
 from headstart.place import Place
 from headstart.stages import Stage
 from headstart_healthcare.backbones import local_weights
@@ -113,7 +114,7 @@ def _config(file: Path) -> Dinov2Config:
     content = _read(file)
     if content.get("model_type") != "dinov2":
         raise WeightsError(f"weights: {file} describes a {content.get('model_type')}, not a dinov2 network such as RAD-DINO")
-    return Dinov2Config.from_dict(content)
+    return Dinov2Config.from_dict(without_foreign_code(content, file))
 
 
 def _expectation(file: Path) -> Expectation:
