@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors.torch import load_file, save_file
 
@@ -17,6 +18,7 @@ from headstart.example import Target
 from headstart.faults import reach
 from headstart.files import read_json, sync, verify_manifest, write_json, write_manifest, write_text
 from headstart.model import Model
+from headstart.options import Option
 from headstart.options import describe as options_of
 from headstart.plugins import registry
 from headstart.recipe import Part, Recipe
@@ -65,6 +67,7 @@ def load_model(recipe: Recipe, folder: Path) -> Model:
     config = read_json(folder / "config.json")
     if config["format"] != FORMAT:
         raise HeadstartError(f"{folder}: model format {config['format']}; this version reads format {FORMAT}")
+    _same_parts(recipe, config, folder)
     recipe = replace(recipe, head=_saved_head(recipe.head), parent=None)  # the run it began from need not be there any more
     options = part_class("backbone", recipe.backbone.use).saved_options(folder / "backbone", recipe.backbone.options)
     target = config["target"]
@@ -73,14 +76,38 @@ def load_model(recipe: Recipe, folder: Path) -> Model:
     return model.eval()
 
 
+def _same_parts(recipe: Recipe, config: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a recipe that is not the saved model's: with other options the same weights would say other things.
+
+    Places may be other ones, since runs and data move; so may what changes no answer (the strategy, the device).
+
+    Raises:
+        HeadstartError: The first option that differs.
+    """
+    for kind, part in _parts(recipe).items():
+        for name, saved, now in _differences(kind, config.get(kind), part) if kind in config else ():
+            raise HeadstartError(
+                f"{folder.parent / 'recipe.lock.yaml'}: {kind}.{name} is {now!r}, but the model was saved with {saved!r}; "
+                "restore the file from a copy of the run"
+            )
+
+
+def _differences(kind: str, saved: Any, part: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Options by which a part is not the saved one; an option that is newer than the run counts as its default."""
+    was, now = saved or {"use": None}, json.loads(json.dumps(part)) or {"use": None}
+    if was["use"] != now["use"]:
+        yield "use", was["use"], now["use"]
+        return
+    places = {option.name for option in _options(kind, was["use"]) if option.has_place} if was["use"] else set()
+    yield from ((name, was[name], now.get(name)) for name in was if name not in places and was[name] != now.get(name))
+
+
 def describe(model: Model, recipe: Recipe) -> dict[str, Any]:
     """What `config.json` holds: labels in order, parts with options, stages, and the card of the weights."""
     return {
         "format": FORMAT,
         "target": asdict(model.head.target),
-        "backbone": _part("backbone", recipe.backbone),
-        "head": _part("head", _saved_head(recipe.head)),
-        "data": _part("data", recipe.data),
+        **_parts(recipe),
         "stages": list(model.stage_names),
         "card": asdict(model.backbone.card),
     }
@@ -106,7 +133,21 @@ def _saved_head(head: Part) -> Part:
     return Part(*part_class("head", head.use).saved_part(head.use, head.options))
 
 
-def _part(kind: Kind, part: Part) -> dict[str, Any]:
+def _parts(recipe: Recipe) -> dict[str, Any]:
+    """What answers hang on beside the weights."""
+    return {
+        "backbone": _part("backbone", recipe.backbone),
+        "head": _part("head", _saved_head(recipe.head)),
+        "data": _part("data", recipe.data),
+        "evaluation": None if recipe.evaluation is None else _part("evaluation", recipe.evaluation),
+    }
+
+
+def _part(kind: str, part: Part) -> dict[str, Any]:
     """With every default, so that it does not matter whether they were given."""
-    defaults = {option.name: option.default for option in options_of(registry().find(kind, part.use)).options}
+    defaults = {option.name: option.default for option in _options(kind, part.use)}
     return {"use": part.use, **defaults, **part.options}
+
+
+def _options(kind: str, use: str) -> Sequence[Option]:
+    return options_of(registry().find(cast(Kind, kind), use)).options

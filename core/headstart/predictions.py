@@ -62,7 +62,7 @@ def write_predictions(
     import pyarrow.parquet as pq
 
     table = _as_table(list(outcomes), excerpt)
-    _replace(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    _replace(path, lambda temporary: pq.write_table(table, temporary, compression="zstd", write_page_checksum=True))
 
 
 def read_predictions(path: Path) -> list[SavedOutcome]:
@@ -75,13 +75,17 @@ def read_predictions(path: Path) -> list[SavedOutcome]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+        table = pq.read_table(path, page_checksum_verification=True)
+        names = table.column_names
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise DataError(f"{path}: no readable table of predictions ({error})") from error
-    missing = {"model", "split", "fold", "id", "target", "prediction"} - set(table.column_names)
+    missing = {"model", "split", "fold", "id", "target", "prediction"} - set(names)
     if missing:
         raise DataError(f"{path}: no table of predictions, it lacks the columns {', '.join(sorted(missing))}")
-    return _as_outcomes(table)
+    try:
+        return _as_outcomes(table)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: no table of predictions, a row cannot be read ({error})") from error
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

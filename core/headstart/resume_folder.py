@@ -24,6 +24,7 @@ LOCK = "lock"
 TENSORS, FACTS = "state.safetensors", "state.json"
 KEPT = 2  # the last good one, and the one before: a disk may lose what it said it had written
 FORMAT = 1
+BEGAN_WITH = {"recipe": str, "data": str, "versions": dict}
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,12 @@ class ResumeFolder:
             HeadstartError: It is missing, damaged or of a format that this version does not know.
         """
         found: dict[str, Any] = read_json(self.path / RUN_FILE)
+        if not isinstance(found, dict):
+            raise HeadstartError(f"{self.path / RUN_FILE}: does not say what the run began with; the file is damaged")
         if found.get("format") != FORMAT:
             raise HeadstartError(f"{self.path / RUN_FILE}: format {found.get('format')}; this version reads format {FORMAT}")
+        if absent := [name for name, kind in BEGAN_WITH.items() if not isinstance(found.get(name), kind)]:
+            raise HeadstartError(f"{self.path / RUN_FILE}: lacks what the run began with ({absent[0]}); the file is damaged")
         return found
 
     def lock(self) -> None:

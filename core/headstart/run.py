@@ -176,8 +176,10 @@ class Run:
     def report(self) -> Path:
         """Write `report.html` anew and return its path."""
         from headstart.report.page import write_report
+        from headstart.run_files import drawn_from
 
-        return write_report(self.folder)
+        with drawn_from(self.folder):
+            return write_report(self.folder)
 
 
 def load(folder: str | Path) -> Run:

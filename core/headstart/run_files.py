@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import DataError, UsageError
+from headstart.errors import DataError, HeadstartError, UsageError
 from headstart.predictions import SavedOutcome, read_predictions
 
 RUN = "run"
+RESTORE = "restore it from a copy of the run"
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,20 @@ class RunFiles:
 
     @cached_property
     def _locked(self) -> dict[str, Any]:
-        from ruamel.yaml import YAML
-
         for name in ("recipe.lock.yaml", "recipe.yaml"):
             if text := self.text(name):
-                loaded = YAML(typ="safe").load(text)
-                return loaded if isinstance(loaded, dict) else {}
+                return self._yaml(name, text)
         return {}
+
+    def _yaml(self, name: str, text: str) -> dict[str, Any]:
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        try:
+            loaded = YAML(typ="safe").load(text)
+        except (YAMLError, ValueError, RecursionError) as error:
+            raise DataError(f"{self.folder / name}: broken YAML ({str(error).splitlines()[0]}); {RESTORE}") from error
+        return loaded if isinstance(loaded, dict) else {}
 
     @cached_property
     def outcomes(self) -> list[SavedOutcome]:
@@ -91,16 +101,23 @@ class RunFiles:
         return SavedOutcome(model, split, -1, examples, [prediction for part in parts for prediction in part.predictions])
 
     def text(self, name: str) -> str:
-        """Contents of a text file of the folder, "" where it is missing."""
+        """Contents of a text file of the folder, "" where it is missing.
+
+        Raises:
+            DataError: It is no text any more.
+        """
         path = self.folder / name
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        try:
+            return path.read_text(encoding="utf-8") if path.exists() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read as text ({error}); {RESTORE}") from error
 
     def _json(self, name: str) -> dict[str, Any]:
         text = self.text(name)
         try:
             loaded = json.loads(text) if text else {}
-        except json.JSONDecodeError as error:
-            raise DataError(f"{self.folder / name}: broken JSON ({error})") from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{self.folder / name}: broken JSON ({error}); {RESTORE}") from error
         return loaded if isinstance(loaded, dict) else {}
 
     def _json_lines(self, name: str) -> list[dict[str, Any]]:
@@ -108,10 +125,31 @@ class RunFiles:
         records = []
         for line in self.text(name).splitlines():
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(record, dict):
+                break
+            records.append(record)
         return records
+
+
+@contextmanager
+def drawn_from(*folders: Path) -> Iterator[None]:
+    """Around drawing something from the files of finished runs.
+
+    Raises:
+        DataError: They are no longer what headstart wrote: a key is missing, a number is a text.
+    """
+    try:
+        yield
+    except (HeadstartError, OSError):
+        raise
+    except Exception as error:  # each library fails in its own way on what it does not expect
+        raise DataError(
+            f"{' or '.join(map(str, folders))}: a file does not hold what belongs there ({type(error).__name__}: {error}); "
+            f"if one was changed or damaged, {RESTORE}; if none was, this is a fault of headstart: --debug shows where"
+        ) from error
 
 
 def open_run(path: str | Path) -> RunFiles:

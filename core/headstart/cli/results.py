@@ -14,9 +14,11 @@ import click
 def report(run: Path, is_opened: bool) -> None:
     """Write the report of RUN (a run folder, or runs/latest) anew and print its path."""
     from headstart.report.page import write_report
-    from headstart.run_files import open_run
+    from headstart.run_files import drawn_from, open_run
 
-    path = write_report(open_run(run).folder)
+    folder = open_run(run).folder
+    with drawn_from(folder):
+        path = write_report(folder)
     click.echo(str(path))
     if is_opened:
         import webbrowser
@@ -33,6 +35,8 @@ def report(run: Path, is_opened: bool) -> None:
 def compare(first: Path, second: Path, is_json: bool) -> None:
     """Compare two runs on the test examples that they share (first minus second, paired bootstrap)."""
     from headstart.compare import compare as compare_runs
+    from headstart.run_files import drawn_from
 
-    comparison = compare_runs(first, second)
+    with drawn_from(first, second):
+        comparison = compare_runs(first, second)
     click.echo(json.dumps(comparison.as_json(), indent=1, default=str) if is_json else "\n".join(comparison.lines()))
