@@ -22,6 +22,8 @@ from headstart.recipe import Part, Recipe
 from headstart.strategy import Strategy
 from headstart.supplying import refuse_absent
 
+MOST_EPOCHS = 100_000  # of one phase; a larger number is a slip of the hand
+
 
 @dataclass(frozen=True)
 class Built:
@@ -139,8 +141,8 @@ def check_phases(recipe: Recipe, phases: Sequence[Phase], model: Model) -> None:
     """Refuse phases that cannot be carried out, before anything is written.
 
     Raises:
-        UsageError: There is none, two share a name, one is too short, trains nothing or selects what there is not, or the
-            head learns in one go and cannot pass a gradient on.
+        UsageError: There is none, two share a name, one is too short or too long, trains nothing or selects what there is not,
+            or the head learns in one go and cannot pass a gradient on.
     """
     by_gradient = model.head.by_gradient
     who = f"strategy '{recipe.strategy.use}'"
@@ -153,6 +155,11 @@ def check_phases(recipe: Recipe, phases: Sequence[Phase], model: Model) -> None:
     faults = [f"{who} has no phases"] if not phases else []
     faults += [f"{who} has two phases named '{name}'" for name in dict.fromkeys(names) if names.count(name) > 1]
     faults += [f"phase '{phase.name}' has {phase.epochs} epochs; 1 or more" for phase in phases if phase.epochs < 1]
+    faults += [
+        f"phase '{phase.name}' has {phase.epochs} epochs; at most {MOST_EPOCHS:,}"
+        for phase in phases
+        if phase.epochs > MOST_EPOCHS
+    ]
     faults += [f"phase '{p.name}' has {p.steps} steps; 1 or more" for p in phases if p.steps is not None and p.steps < 1]
     faults += [f"phase '{phase.name}' trains nothing" for phase in phases if by_gradient and not phase.groups]
     faults += [f"phase '{phase.name}': {fault}" for phase in phases for fault in _selecting_fault(phase, model)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import reprlib
 import shlex
@@ -43,6 +44,7 @@ HOOKS: Mapping[str, Kind] = {
     "headstart_cases": "case",
 }
 KNOWN_HOOKS = (*HOOKS, "headstart_recipes", "headstart_trackers", "headstart_commands")
+LEAVING = ("_exit", "abort")  # of `os`: end the process without an exception that could be caught
 NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*(?:/[a-z0-9]+(?:[-.][a-z0-9]+)*)?")
 
 
@@ -133,7 +135,7 @@ class _Loading:
     def guard(self, doing: str) -> Iterator[None]:
         """Turn whatever goes wrong inside into a fault; what the plugin prints goes to stderr, where no `--json` is hurt."""
         try:
-            with _time_limit(self.seconds), redirect_stdout(sys.stderr):
+            with _time_limit(self.seconds), _staying(), redirect_stdout(sys.stderr):
                 yield
         except KeyboardInterrupt:
             raise
@@ -289,6 +291,32 @@ def _in_one_line(error: BaseException) -> str:
 
 class _TimeUpError(BaseException):
     """Not an Exception, so that the plugin's own `except Exception` does not swallow it."""
+
+
+class _LeavingError(BaseException):
+    """Not an Exception, for the same reason."""
+
+
+@contextmanager
+def _staying() -> Iterator[None]:
+    """Raise _LeavingError where code inside would end this process past every handler; a child that it forks may end itself."""
+    kept, process = {name: getattr(os, name) for name in LEAVING}, os.getpid()
+
+    def held(name: str) -> Callable[..., Any]:
+        def leave(*args: Any) -> Any:
+            if os.getpid() != process:
+                return kept[name](*args)
+            raise _LeavingError(f"it calls os.{name}, which would end this process")
+
+        return leave
+
+    for name in LEAVING:
+        setattr(os, name, held(name))
+    try:
+        yield
+    finally:
+        for name, function in kept.items():
+            setattr(os, name, function)
 
 
 @contextmanager

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PLANS: dict[str, type[Any]] = {"split": SplitPlan, "train": TrainPlan}
 DEVICE = re.compile(r"auto|cpu|mps|xpu|cuda(:\d+)?")
+LARGEST_BATCH = 1_000_000  # a larger number is a slip of the hand
+MOST_VIEWS = 10_000
 LARGEST_SEED = 2**32 - 1  # what NumPy's and scikit-learn's generators take
 
 
@@ -64,14 +66,14 @@ def _split_ranges() -> dict[str, Any]:
 def _train_ranges() -> dict[str, Any]:
     from pydantic import AfterValidator, Field
 
-    positive: Any = Annotated[strict(int), Field(ge=1)]
+    positive: Any = Annotated[strict(int), Field(ge=1, le=LARGEST_BATCH)]
     return {
         "seed": Annotated[strict(int), Field(ge=0, le=LARGEST_SEED)],
         "batch_size": positive,
         "micro_batch": positive | None,
         "clip": Annotated[strict(float), Field(ge=0)],
         "device": Annotated[strict(str), AfterValidator(_device)],
-        "views": Annotated[strict(int), Field(ge=0)],
+        "views": Annotated[strict(int), Field(ge=0, le=MOST_VIEWS)],
         "workers": Annotated[strict(int), Field(ge=0, le=64)] | None,
         "checkpoint": Annotated[strict(int), Field(ge=0)] | None,
         "ema": Annotated[strict(float), Field(ge=0, lt=1)],

@@ -56,6 +56,12 @@ def site(tmp_path_factory) -> Path:
     install(site, "sound", OFFER.format(hook="strategies", name="sound/way"))
     install(site, "raising", "raise RuntimeError('no luck')")
     install(site, "leaving", "import sys; sys.exit(3)")
+    install(site, "vanishing", "import os\ntry:\n    os._exit(0)\nexcept Exception:\n    pass")
+    install(site, "aborting", "import os\nos.abort()")
+    install(site, "forking", "import os\nif not os.fork():\n    os._exit(0)\nassert os.wait()[1] == 0")
+    install(site, "circle", "import hs_circle_back")
+    (site / "hs_circle_back.py").write_text("from hs_circle import headstart_heads", encoding="utf-8")
+    install(site, "asking", "from headstart.plugins import registry\nassert registry().names('head')")
     install(site, "lacking", "import not_there_at_all", requires=("headstart", "not-there-at-all>=2"))
     install(site, "misspelt", OFFER.format(hook="strategys", name="misspelt/way"))
     install(site, "unmarked", "def headstart_heads():\n    return []")
@@ -81,6 +87,9 @@ def site(tmp_path_factory) -> Path:
     [
         ("raising", ["RuntimeError: no luck", "hs_raising.py:1"]),
         ("leaving", ["SystemExit"]),
+        ("vanishing", ["import fails", "calls os._exit, which would end this process"]),
+        ("aborting", ["import fails", "calls os.abort, which would end this process"]),
+        ("circle", ["import fails: ImportError: cannot import name 'headstart_heads'", "circular import"]),
         ("lacking", ["'not_there_at_all' is not installed", "pip install 'not-there-at-all>=2'"]),
         ("misspelt", ["no hook named 'headstart_strategys'", "did you mean 'headstart_strategies'?"]),
         ("unmarked", ["'headstart_heads' is not marked with @hookimpl"]),
@@ -108,6 +117,8 @@ def test_everything_else_goes_on_beside_broken_plugins(site, all_records):
     assert all_records["core"]["error"] is None
     assert all_records["nlp"]["error"] is None
     assert all_records["noisy"]["error"] is None
+    assert all_records["forking"]["error"] is None  # its child may end itself
+    assert all_records["asking"]["error"] is None  # the plugins are asked for while they are loaded
     assert all_records["mixed"]["offers"]["strategy"] == ["mixed/way"]
     shown = headstart(site, "show", "mixed/way")
     assert (shown.returncode, shown.stdout.splitlines()[0]) == (0, "mixed/way  (strategy, headstart.builtin.strategies:Probe)")
