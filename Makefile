@@ -1,5 +1,6 @@
 # make demo: set up and train the demo, print its score and where the report is.
 # make test: set up and run every check and test but the slow ones; make test-slow runs those.
+# make audit: ask a public list of vulnerabilities about every version in constraints.txt; needs a network.
 # Each sets up once and is quick the second time.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ DESCRIPTIONS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.to
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test test-slow check setup clean
+.PHONY: demo test test-slow check setup audit clean
 
 setup: $(READY)
 
@@ -36,6 +37,11 @@ test: check
 
 test-slow: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m slow
+
+audit:
+	test -x build/audit/bin/python || $(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
