@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LINES = (ROOT / "docs" / "bad-inputs.md").read_text(encoding="utf-8").splitlines()
 ROWS = [line for line in LINES if re.match(r"\| \d", line)]
 CASES = 98  # of the list that the page is made after
-HELD = 83  # lines with a test: only ever more
+HELD = 85  # lines with a test: only ever more
 
 
 def test_every_case_has_its_line() -> None:
