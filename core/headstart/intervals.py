@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -104,11 +105,16 @@ def paired_difference(
 
 
 def wilson(right: int, n: int) -> Interval:
-    """Wilson's interval of a share; good for small n and near 0 and 1 (Brown, Cai and DasGupta 2001)."""
-    from scipy.stats import binomtest
+    """Wilson's interval of a share; good for small n and near 0 and 1 (Brown, Cai and DasGupta 2001, section 3.1.1).
 
-    ends = binomtest(right, n).proportion_ci(confidence_level=LEVEL, method="wilson")
-    return Interval(right / n, float(ends.low), float(ends.high), n, "Wilson")
+    The formula of `scipy.stats.binomtest`, to the bit; importing that takes 0.8 CPU-seconds of every run.
+    """
+    from scipy.special import ndtri
+
+    share, z = right / n, float(ndtri(0.5 + 0.5 * LEVEL))
+    whole = 2 * (n + z**2)
+    middle, reach = (2 * n * share + z**2) / whole, z / whole * math.sqrt(4 * n * share * (1 - share) + z**2)
+    return Interval(share, 0.0 if right == 0 else middle - reach, 1.0 if right == n else middle + reach, n, "Wilson")
 
 
 def group_numbers(examples: Sequence[Example]) -> np.ndarray | None:

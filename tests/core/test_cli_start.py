@@ -213,6 +213,17 @@ def test_importing_headstart_imports_no_torch_and_its_public_names_are_there():
     assert done.stdout.strip() == version("headstart")
 
 
+@pytest.mark.parametrize(("given", "found"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_the_commands_threads_sleep_while_they_wait_unless_told_otherwise(given, found):
+    tell = "import atexit, os; atexit.register(lambda: print(os.environ['OMP_WAIT_POLICY']))"
+    code = f"{tell}; from headstart.cli.main import main; main()"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == found
+
+
 def test_every_public_name_can_be_imported():
     import headstart
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from headstart.errors import UsageError
 from headstart.example import Example
+from headstart.intervals import LEVEL, wilson
 from headstart.metrics import classification_scores, paired_difference, score_intervals
 from headstart.predictions import SavedOutcome, SavedPrediction
 
@@ -40,6 +44,16 @@ def test_accuracy_without_groups_has_wilsons_interval():
     assert found.method == "Wilson"
     assert (found.value, found.n) == (0.9, 50)
     assert (found.low, found.high) == pytest.approx((0.7864, 0.9565), abs=1e-4)  # Wilson 1927, 45 of 50
+
+
+def test_wilsons_interval_is_scipys_to_the_bit_and_needs_no_import_of_its_statistics():
+    for n in (1, 2, 7, 50, 153, 10_007):
+        for right in sorted({0, 1, n // 3, n - 1, n}):
+            theirs = binomtest(right, n).proportion_ci(confidence_level=LEVEL, method="wilson")
+            assert (wilson(right, n).low, wilson(right, n).high) == (theirs.low, theirs.high), (right, n)
+    code = "import sys; from headstart.intervals import wilson; wilson(3, 4); print('scipy.stats' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_groups_widen_the_interval_of_dependent_examples():

@@ -11,6 +11,7 @@ from typing import Any
 
 from headstart.files import write_text
 from headstart.report import panels, words
+from headstart.report.bundle import bundle
 from headstart.report.concerns import concerns
 from headstart.report.evidence import Evidence
 from headstart.report.figure import Figure
@@ -78,7 +79,7 @@ def render(evidence: Evidence, top: Figure | None, sections: list[tuple[str, lis
         is_research_only=bool((evidence.files.data.get("facts") or {}).get("research_only")),
         style=_resource("page.css"),
         script=_resource("page.js"),
-        bundle=_bundle() if charts else "",
+        bundle=_script(bundle()) if charts else "",
         charts=in_script(charts),
         examples=in_script(examples),
         config=in_script(PAGE_CONFIG),
@@ -117,16 +118,11 @@ def _environment() -> Any:
 
 
 def _resource(name: str) -> Any:
+    return _script(package_files("headstart.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def _script(text: str) -> Any:
+    """A text of ours or of a library's that stands in the page as it is."""
     from markupsafe import Markup
 
-    return Markup(package_files("headstart.report").joinpath(name).read_text(encoding="utf-8"))  # noqa: S704 - our own file
-
-
-@lru_cache(maxsize=1)
-def _bundle() -> Any:
-    """Vega, Vega-Lite and Vega-Embed as one script (0.9 MB); making it takes three seconds, so once per process."""
-    import vl_convert
-    from markupsafe import Markup
-
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    return Markup(bundle.replace("</script", "<\\/script"))  # noqa: S704 - a library's own code
+    return Markup(text)  # noqa: S704 - nothing of the user's or of the data

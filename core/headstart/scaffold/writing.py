@@ -24,6 +24,12 @@ PARTS: Mapping[str, tuple[str, str, str, str]] = {
     "data": ("data", "signals", "Signals", "signals and their labels out of a csv file"),
 }
 TRAINING = {True: "stages: 3, epochs: 20, lr: 0.05", False: "epochs: 30, lr: 0.01"}  # of its own strategy, of the core's
+PLAIN_TEST = {"recipe_imports": "", "recipe_arguments": "tmp_path: Path", "recipe_preparation": ""}
+STAND_IN_TEST = {
+    "recipe_imports": "import pytest\n\n",
+    "recipe_arguments": "tmp_path: Path, monkeypatch: pytest.MonkeyPatch",
+    "recipe_preparation": '    monkeypatch.setenv("HEADSTART_PLUGIN_FILES", str(ROOT / "tests/stand_ins.py"))\n',
+}
 PLACE = re.compile(r"@\{(?P<name>[a-z_]+)\}")
 LINE = 128  # characters; the written pyproject.toml says so to ruff
 OF_THE_CORE = {"head": "linear", "strategy": "full"}  # what a recipe names where the package has none of its own
@@ -99,7 +105,7 @@ def _words(names: Names, kinds: Sequence[str]) -> dict[str, str]:
         "recipe_folder": folder,
         "recipe": f"{names.prefix}/example" if is_whole else "tests/example.yaml",
         "plugin_flag": flag,
-        "plugin_arguments": "" if is_whole else ', "--plugin", str(ROOT / "tests/stand_ins.py")',
+        **(PLAIN_TEST if is_whole else STAND_IN_TEST),
         "table": "\n".join(f"| `{names.prefix}/{PARTS[kind][1]}` | {kind} | {PARTS[kind][3]} |" for kind in kinds),
         "strategy": f"{{use: {used['strategy']}, {TRAINING['strategy' in kinds]}}}",
         **{f"use_{kind}": name for kind, name in used.items()},

@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[3]
-SECONDS = 60.0  # of CPU time from `plugins new` to the finished run, the installation left out
+SECONDS = 30.0  # of CPU time from listing to the finished run, the installation left out: half a minute of a core of its own;
+# measured 21 on an AMD EPYC, of which importing torch takes two times 4
 
 
 def needed(*names: str) -> dict[str, metadata.Distribution]:
@@ -80,5 +81,6 @@ def test_install_listed_tests_pass_recipe_runs(tmp_path):
     assert json.loads(call("-m", "headstart", "run", "audio/example", "--json"))["test"]["accuracy"]["value"] > 0.7
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
-    print(f"{spent:.0f} s of CPU time, {time.monotonic() - started:.0f} s on the clock, {sys.version.split()[0]}")
-    assert spent < SECONDS
+    told = f"{spent:.0f} s of CPU time, {time.monotonic() - started:.0f} s on the clock, {sys.version.split()[0]}"
+    print(told)  # the clock counts what other processes take, so that only CPU time is held
+    assert spent < SECONDS, told
