@@ -124,6 +124,15 @@ def test_a_disk_that_is_full_in_the_middle_stops_the_run_which_goes_on_when_ther
         assert halves(folder) == []
 
 
+@pytest.mark.parametrize("kind", ["full", "io"])
+def test_a_disk_that_takes_no_stores_costs_the_stores_alone(children: Children, undisturbed: Path, kind: str) -> None:
+    code, folder = children.run(f"storeless-{kind}", fault=f"store.half:1:{kind}")
+    assert code == 0, children.log
+    words = {"full": "No space left on device", "io": "Input/output error"}[kind]
+    assert any("warning: " in text and words in text for text in (folder / "train.log").read_text().splitlines())
+    assert differing(undisturbed, folder) == []
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
