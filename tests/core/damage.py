@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,10 @@ class Damage:
         path = files[_place(self.file, len(files))]
         if self.kind == "lose":
             path.unlink()
-        elif self.kind in ("rename", "replace") and path.suffix in (".json", ".jsonl"):
-            path.write_text(self._sense(path.read_text(encoding="utf-8")), encoding="utf-8")
         else:
-            path.write_bytes(self._bytes(path.read_bytes()))
+            content = path.read_bytes()
+            with_sense = self._sense(content) if self.kind in ("rename", "replace") else None
+            path.write_bytes(self._bytes(content) if with_sense is None else with_sense)
         return str(path.relative_to(folder))
 
     def _bytes(self, content: bytes) -> bytes:
@@ -61,12 +62,11 @@ class Damage:
                 return b""
         return content[:at] + SIGNS[self.number % len(SIGNS) :][:1] + content[at + 1 :]
 
-    def _sense(self, text: str) -> str:
-        """JSON as before but for one key or value; of several lines in one of them."""
-        try:
-            documents = [json.loads(text)]
-        except ValueError:
-            documents = [json.loads(line) for line in text.splitlines()]
+    def _sense(self, content: bytes) -> bytes | None:
+        """JSON as before but for one key or value; of several lines in one of them. None = it is no JSON, or no more."""
+        documents = _documents(content)
+        if documents is None:
+            return None
         places = [place for document in documents for place in _places(document)]
         if places:
             where, key = places[_place(self.at, len(places))]
@@ -74,7 +74,7 @@ class Damage:
                 where[f"{key}x"] = where.pop(key)
             else:
                 where[key] = VALUES[self.number % len(VALUES)]
-        return "".join(json.dumps(document) + "\n" for document in documents)
+        return "".join(json.dumps(document) + "\n" for document in documents).encode()
 
 
 DAMAGES = st.builds(Damage, st.sampled_from(KINDS), st.floats(0, 1), st.floats(0, 1), st.integers(0, 10**6))
@@ -82,6 +82,13 @@ DAMAGES = st.builds(Damage, st.sampled_from(KINDS), st.floats(0, 1), st.floats(0
 
 def _place(share: float, count: int) -> int:
     return min(int(share * count), max(0, count - 1))
+
+
+def _documents(content: bytes) -> list[Any] | None:
+    for pieces in ([content], content.splitlines()):
+        with suppress(ValueError):
+            return [json.loads(piece) for piece in pieces]
+    return None
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
