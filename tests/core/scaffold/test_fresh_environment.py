@@ -16,8 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[3]
-SECONDS = 30.0  # of CPU time from listing to the finished run, the installation left out: half a minute of a core of its own;
-# measured 21 on an AMD EPYC, of which importing torch takes two times 4
+SECONDS = 60.0  # of CPU time from listing to the finished run, the installation left out: a minute of a core of its own;
+# measured 34 while six processes shared two cores, so that the clock said 127
 
 
 def needed(*names: str) -> dict[str, metadata.Distribution]:
