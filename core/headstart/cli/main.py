@@ -178,9 +178,6 @@ def main() -> None:
     # torch's threads sleep while they wait for work, and do not spin: beside other processes on the same two cores a training
     # of MiniLM's size took 0.7 in place of 5 s a step. Read by OpenMP when torch is imported
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # torch's threads sleep while they wait for work, and do not spin: beside other processes on the same two cores a training
-    # of MiniLM's size took 0.7 in place of 5 s a step. Read by OpenMP when torch is imported
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     args = sys.argv[1:]
     # --debug is taken anywhere, since one adds it at the end of the line that failed
     sys.exit(execute(["--debug", *(arg for arg in args if arg != "--debug")] if "--debug" in args else args))
