@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from headstart.errors import MissingError, RecipeError, UsageError
 from headstart.example import Example
 from headstart.files import read_json, write_json, write_text
 from headstart.head import Prediction
+from headstart.installed import installed_version
 from headstart.lock_section import Lock, lock_text
 from headstart.model import Model
 from headstart.recipe import Recipe
@@ -78,7 +78,7 @@ def environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "versions": {name: version for name in names if (version := _version(name))},
+        "versions": {name: version for name in names if (version := installed_version(name))},
     }
 
 
@@ -199,13 +199,6 @@ def load(folder: str | Path) -> Run:
 def _resumable(path: Path) -> str:
     is_kept = (path / "checkpoints" / "run.json").exists()
     return f", or let it go on: headstart run --resume {path}" if is_kept else ""
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def command_line() -> str:

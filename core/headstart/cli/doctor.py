@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import click
 
 from headstart.components import KINDS, Component
+from headstart.installed import installed_version
 from headstart.store_folder import stores_root
 
 CACHES = {"HF_HOME": "huggingface", "TORCH_HOME": "torch"}  # variable -> folder under ~/.cache where it is not set
@@ -98,12 +98,4 @@ def _components() -> list[Component]:
 
 def _missing(component: Component) -> list[str]:
     """Distributions that a part needs and that are not installed."""
-    return [name for name in component.requires if not _is_installed(name)]
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return [name for name in component.requires if installed_version(name) is None]
