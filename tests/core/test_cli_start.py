@@ -163,7 +163,7 @@ def command_of(tmp_path: Path, body: str) -> str:
         ("from headstart.errors import QualityGateError; raise QualityGateError('0.5 < 0.9')", 5, "0.5 < 0.9"),
         ("raise KeyboardInterrupt", 130, "interrupted"),
         ("raise ZeroDivisionError('by zero')", 1, "this is a fault of headstart; run again with --debug"),
-        ("raise OSError(28, 'No space left on device', 'x.bin')", 1, "error: x.bin: No space left on device; run again"),
+        ("raise OSError(28, 'No space left on device', 'x.bin')", 1, "error: x.bin: No space left on device; make room there"),
         ("e = ValueError('odd'); e.add_note('see the log'); raise e", 1, "--debug to see where\nsee the log"),
         ("click.get_current_context().exit(7)", 7, ""),
     ],
