@@ -11,12 +11,9 @@ from headstart import Component, hookimpl
 from headstart_healthcare.backbones.catalogue import BACKBONES
 from headstart_healthcare.clinical.sites_command import sites
 from headstart_healthcare.data.catalogue import DATA
-from headstart_healthcare.data.quarantine import Quarantine
 from headstart_healthcare.privacy.reveal import reveal
-from headstart_healthcare.privacy.tree_scan import watch
-from headstart_healthcare.report.datasheet import Datasheet
+from headstart_healthcare.trackers import trackers
 from headstart_healthcare.trail.command import audit
-from headstart_healthcare.trail.keeping import Trail
 
 
 @hookimpl
@@ -87,7 +84,4 @@ def headstart_trackers() -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Closes the folder of a clinical run to others, writes into it what was set aside and why, a datasheet, and what was
     done.
     """
-    yield watch
-    yield Quarantine()
-    yield Datasheet()
-    yield Trail()
+    return trackers()

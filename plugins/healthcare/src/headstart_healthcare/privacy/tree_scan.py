@@ -38,10 +38,13 @@ def names_in(folder: Path) -> list[str]:
     return [f"names of patients or files stand in {', '.join(found['found in'])}."]
 
 
-def watch(event: Mapping[str, Any]) -> None:
+class Watch:
     """Tracker: a clinical run's folder is closed to others as it begins."""
-    if mask_logs().known and event["event"] == "start":
-        Path(event["folder"]).chmod(0o700)
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Hear one event."""
+        if mask_logs().known and event["event"] == "start":
+            Path(event["folder"]).chmod(0o700)
 
 
 def _is_own(path: Path) -> bool:
