@@ -11,16 +11,16 @@ import torch
 from headstart.device import free_memory, keep_pages
 
 FAULTS = """
-import resource, torch
+import resource, statistics, torch
 from headstart.device import give_back_pages, keep_pages
 
 def faults():
-    for _ in range(5):
-        torch.ones(10_000_000)  # until the heap has found its size
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(5):
+    found = []
+    for _ in range(40):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         torch.ones(10_000_000)  # 40 MB, above the size from which glibc maps every block anew
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        found.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    return statistics.median(found[20:])  # in the first rounds the heap finds its size: aligned blocks leave scraps beside them
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
@@ -34,8 +34,8 @@ def test_freed_memory_is_used_again_without_page_faults_and_can_be_given_back() 
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     before, is_kept, after, given_back = done.stdout.split()
     assert is_kept == "True"
-    assert int(before) > 1000  # with huge pages fewer than the 10,000 of 4 KB each
-    assert int(after) < int(before) / 10
+    assert float(before) > 10  # with huge pages fewer than the 10,000 of 4 KB each
+    assert float(after) < float(before) / 10
     assert int(given_back) > 30e6
 
 
