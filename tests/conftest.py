@@ -28,3 +28,21 @@ def no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("PYTHONPATH", path)
         yield
+
+
+@pytest.fixture(
+    params=[
+        (0, 0.0, True),
+        (1, 0.01, True),
+        (1, 0.009, False),
+        (5, 0.05, True),
+        (5, 0.01, False),
+        (50, 0.5, True),
+        (50, 0.49, False),
+    ],
+    ids=str,
+)
+def budget(request: pytest.FixtureRequest) -> tuple[int, float, bool]:
+    """How many of 100 records are broken, the share that may be, and whether the rest is read."""
+    found: tuple[int, float, bool] = request.param
+    return found

@@ -27,6 +27,7 @@ from packaging.utils import canonicalize_name
 from headstart import hookspecs
 from headstart.components import Component, Kind
 from headstart.hookspecs import PROJECT
+from headstart.installed import installed_version
 from headstart.version import __version__
 
 if TYPE_CHECKING:
@@ -269,16 +270,8 @@ def _core_clash(requirements: Iterable[Requirement], distribution: str) -> str |
 
 
 def _missing_hint(requirements: Iterable[Requirement]) -> str:
-    missing = [f"{need.name}{need.specifier}" for need in requirements if not _is_installed(need.name)]
+    missing = [f"{need.name}{need.specifier}" for need in requirements if installed_version(need.name) is None]
     return f"pip install {' '.join(map(shlex.quote, missing))}" if missing else ""
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _in_one_line(error: BaseException) -> str:

@@ -10,12 +10,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from headstart.errors import DataError, MissingError
 from headstart.homes import FILES, HUB, MEDMNIST, PACKAGES, TORCH, hub_home, medmnist_home, torch_home
+from headstart.installed import installed_version
 from headstart.place import PACKAGE, locate
 from headstart.published import published_name
 from headstart.weights_file import HUB_ID
@@ -188,10 +188,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _version(name: str, path: Path, inner: str) -> str:
     """Of an installed distribution; of one that a kit brought, the folder that it lies in."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return path.parents[len(Path(inner).parts) - 1].name
+    return installed_version(name) or path.parents[len(Path(inner).parts) - 1].name
 
 
 def _download(name: str, commit: str, patterns: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -173,3 +174,25 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+@pytest.fixture(scope="module")
+def children(write_csv: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A folder with a recipe that thaws stage by stage, with dropout, BatchNorm and an average, and its processes."""
+    from resuming import RECIPE, Children
+
+    place = tmp_path_factory.mktemp("place")
+    write_csv(place / "rows.csv")
+    (place / "recipe.yaml").write_text(RECIPE.format(path=place / "rows.csv"), encoding="utf-8")
+    found = Children(place)
+    yield found
+    found.close()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(children: Any) -> Path:
+    """The run that nothing happened to."""
+    code, folder = children.run("undisturbed")
+    assert code == 0, children.log
+    return Path(folder)

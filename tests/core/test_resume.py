@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).parent))
-from resuming import KILLED, RECIPE, Children, differing, results
-
-
-@pytest.fixture(scope="module")
-def children(write_csv: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
-    """A folder with a recipe that thaws stage by stage, with dropout, BatchNorm and an average, and its processes."""
-    place = tmp_path_factory.mktemp("place")
-    write_csv(place / "rows.csv")
-    (place / "recipe.yaml").write_text(RECIPE.format(path=place / "rows.csv"), encoding="utf-8")
-    children = Children(place)
-    yield children
-    children.close()
-    shutil.rmtree(place, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(children: Children) -> Path:
-    """The run that nothing happened to."""
-    code, folder = children.run("undisturbed")
-    assert code == 0, children.log
-    return folder
-
+from resuming import KILLED, Children, differing, results
 
 SITES = {
     "prepare": 1,

@@ -34,14 +34,6 @@ def children(write_csv: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
     shutil.rmtree(place, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(children: Children) -> Path:
-    """The run that nothing happened to."""
-    code, folder = children.run("undisturbed")
-    assert code == 0, children.log
-    return folder
-
-
 def line(children: Children, out: Path, *overrides: str) -> tuple[object, ...]:
     """The command line of a run."""
     changes = [word for override in overrides for word in ("--set", override)]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,28 +13,7 @@ import pytest
 from headstart.stopping import Stop, Terminated, stopping_in_order
 
 sys.path.insert(0, str(Path(__file__).parent))
-from resuming import RECIPE, Children, differing
-
-
-@pytest.fixture(scope="module")
-def children(write_csv: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
-    """A folder with a recipe and its processes."""
-    place = tmp_path_factory.mktemp("place")
-    write_csv(place / "rows.csv")
-    (place / "recipe.yaml").write_text(RECIPE.format(path=place / "rows.csv"), encoding="utf-8")
-    children = Children(place)
-    yield children
-    children.close()
-    shutil.rmtree(place, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(children: Children) -> Path:
-    """The run that nothing happened to."""
-    code, folder = children.run("undisturbed")
-    assert code == 0, children.log
-    return folder
-
+from resuming import Children, differing
 
 STOPS = [
     ("prepare:1:int", 130),

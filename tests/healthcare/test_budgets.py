@@ -18,15 +18,6 @@ from headstart_healthcare.data.images import Images
 from headstart_healthcare.data.volumes import Volumes
 
 COUNT = 100
-BUDGETS = [
-    (0, 0.0, True),
-    (1, 0.01, True),
-    (1, 0.009, False),
-    (5, 0.05, True),
-    (5, 0.01, False),
-    (50, 0.5, True),
-    (50, 0.49, False),
-]
 
 
 def picture(path: Path, number: int, *, is_broken: bool) -> None:
@@ -58,9 +49,9 @@ def written(folder: Path, write: Callable[..., None], broken: int) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("broken", "max_bad", "is_read"), BUDGETS)
 @pytest.mark.parametrize(("part", "name", "write", "reasons"), KINDS)
-def test_broken_files_count_against_the_budget(tmp_path, part, name, write, reasons, broken, max_bad, is_read) -> None:
+def test_broken_files_count_against_the_budget(tmp_path, part, name, write, reasons, budget) -> None:
+    broken, max_bad, is_read = budget
     options: dict[str, Any] = {"path": str(written(tmp_path, write, broken)), "group": "none", "max_bad": max_bad}
     data = part(**options)
     if not is_read:

@@ -14,15 +14,6 @@ from headstart.errors import DataError, UsageError
 from headstart.recipe import Part, Recipe
 
 COUNT = 100
-BUDGETS = [
-    (0, 0.0, True),
-    (1, 0.01, True),
-    (1, 0.009, False),
-    (5, 0.05, True),
-    (5, 0.01, False),
-    (50, 0.5, True),
-    (50, 0.49, False),
-]
 
 
 def csv_line(number: int, is_broken: bool) -> str:
@@ -53,9 +44,9 @@ def written(path: Path, line: Callable[[int, bool], str], broken: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("broken", "max_bad", "is_read"), BUDGETS)
 @pytest.mark.parametrize(("file", "kind", "line", "reason"), KINDS)
-def test_broken_rows_count_against_the_budget(tmp_path, caplog, file, kind, line, reason, broken, max_bad, is_read) -> None:
+def test_broken_rows_count_against_the_budget(tmp_path, caplog, file, kind, line, reason, budget) -> None:
+    broken, max_bad, is_read = budget
     path = written(tmp_path / file, line, broken)
     first = f"{path}:{1 if path.suffix == '.jsonl' else 2}"
     options = {"path": str(path), "text": "text", "label": "label", "kind": kind, "max_bad": max_bad}
