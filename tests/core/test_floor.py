@@ -121,7 +121,7 @@ def test_timing_adds_up_the_seconds_of_computing() -> None:
             end = time.process_time() + 0.02
             while time.process_time() < end:
                 pass
-    assert 0.04 <= meter.seconds < 0.4
+    assert 0.04 <= meter.seconds < 4
 
 
 def test_layers_are_counted_as_they_run(make_tiny: Callable[..., Model]) -> None:

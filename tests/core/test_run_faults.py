@@ -58,7 +58,7 @@ def test_a_killed_worker_ends_the_run_at_once_and_it_goes_on_to_the_same_result(
     begun = time.monotonic()
     out = children.place / "killed"
     assert children.call(*line(children, out), fault="ahead:25", cache="killed-cache") == KILLED, children.log
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
     folder = children.folder("killed")
     assert children.resume(folder) == 0, children.log
     assert differing(undisturbed, folder) == []
@@ -68,7 +68,7 @@ def test_a_worker_that_hangs_stops_the_run_in_a_sentence_and_it_goes_on_to_the_s
     begun = time.monotonic()
     out = children.place / "hung"
     assert children.call(*line(children, out), fault="ahead:25:hang", cache="hung-cache") == 3, children.log
-    assert PATIENCE <= time.monotonic() - begun < PATIENCE + 20
+    assert PATIENCE <= time.monotonic() - begun < PATIENCE + 60
     assert said(children).startswith("error: reading rows:")
     assert f"has not ended in {PATIENCE} seconds: where they lie does not answer, or what reads them hangs" in said(children)
     assert "go on with --resume, or wait longer with HEADSTART_PATIENCE=SECONDS (0 = for ever)" in said(children)
@@ -80,13 +80,13 @@ def test_a_worker_that_hangs_stops_the_run_in_a_sentence_and_it_goes_on_to_the_s
 def test_a_second_signal_ends_a_run_whose_worker_hangs_at_once(children: Children) -> None:
     """The first waits for the end of the step, which does not come."""
     number = children.start(*line(children, children.place / "waiting"), fault="ahead:25:hang", cache="waiting-cache")
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while "phase thaw to embedding" not in children.log.rpartition("/waiting/")[2] and time.monotonic() < until:
         time.sleep(0.02)
     for _ in range(2):
         time.sleep(0.4)
         os.kill(number, signal.SIGTERM)
-    assert children.wait(number, 20) in (-signal.SIGTERM, 143), children.log  # 143: the step had not yet begun
+    assert children.wait(number, 60) in (-signal.SIGTERM, 143), children.log  # 143: the step had not yet begun
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS counts elsewhere in another way, or not at all")

@@ -74,7 +74,7 @@ def computed(log: Path) -> list[int]:
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not holds() and time.monotonic() < end:
         time.sleep(0.002)
 
