@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import datasets
@@ -63,6 +64,57 @@ def test_csv_of_a_data_set_keeps_its_words(csv_set: Path) -> None:
 def test_numbers_of_classes_become_the_names_of_the_card(csv_set: Path) -> None:
     (csv_set / "README.md").write_text(CARD)
     assert Hub(dataset=str(csv_set)).target == Target("class", ("neg", "pos"))
+
+
+def test_lines_of_json_keep_their_digits_and_may_lack_a_key(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(CARD.replace(".csv", ".jsonl"))
+    (tmp_path / "train.jsonl").write_text('{"text": "one", "label": 0, "size": 1.50}\n{"text": "two", "label": 1}\n')
+    data = Hub(dataset=str(tmp_path), text=["text", "size"])
+    (tmp_path / "validation.jsonl").write_text('{"text": "last", "label": 1, "size": null}\n')
+    assert [(e.id, e.input, e.target) for e in data.examples()] == [
+        ("train:1", "one\n1.50", "neg"),
+        ("train:2", "two", "pos"),
+        ("validation:1", "last", "pos"),
+    ]
+
+
+def broken_csv(number: int, is_broken: bool) -> str:
+    return f"text {number}, with a comma,{number}" if is_broken else f"text {number},{number}"
+
+
+def broken_json(number: int, is_broken: bool) -> str:
+    line = json.dumps({"text": f"text {number}", "label": number})
+    return line[:-5] if is_broken else line
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "reason"),
+    [("train.csv", broken_csv, "3 fields where the header has 2"), ("train.jsonl", broken_json, "is no JSON")],
+)
+def test_broken_rows_count_against_the_budget(tmp_path: Path, file: str, line, reason, budget) -> None:
+    broken, max_bad, is_read = budget
+    header = ["text,label"] if file.endswith(".csv") else []
+    rows = [line(number, number < broken) for number in range(100)]
+    (tmp_path / file).write_text("\n".join([*header, *rows]) + "\n")
+    data = Hub(dataset=str(tmp_path), kind="number", max_bad=max_bad)
+    if not is_read:
+        with pytest.raises(DataError, match=f"{broken} of 100 rows cannot be read, over the budget of {max_bad:g} "):
+            data.examples()
+        return
+    assert [example.target for example in data.examples()] == [float(number) for number in range(broken, 100)]
+    quarantined = data.facts().get("quarantined", {})
+    first = f"{tmp_path / file}:{len(header) + 1}"
+    assert len(quarantined) == broken
+    assert not broken or reason in quarantined[first]
+
+
+def test_a_split_that_is_not_used_costs_no_budget(csv_set: Path) -> None:
+    (csv_set / "validation.csv").write_text("text,label\nother,0\nanother,1\nlast,1,2\n")
+    assert len(Hub(dataset=str(csv_set), splits={"train": "train"}).examples()) == 3
+    with pytest.raises(DataError, match=r"validation\.csv:4: 3 fields where the header has 2"):
+        Hub(dataset=str(csv_set)).examples()
+    with pytest.raises(UsageError, match=r"data\.max_bad: 2 is no share of the rows"):
+        Hub(dataset=str(csv_set), max_bad=2)
 
 
 def test_parquet_has_names_and_hidden_labels_are_left_out(parquet_set: Path) -> None:

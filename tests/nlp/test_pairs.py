@@ -58,6 +58,21 @@ def test_labels_may_be_numbers(tmp_path):
     assert [e.target for e in data.examples()] == [1.5, 4.0]
 
 
+def test_broken_rows_count_once_against_the_budget(tmp_path, caplog, budget):
+    broken, max_bad, is_read = budget
+    path = tmp_path / "p.csv"
+    lines = [f"a {number},b {number},{'three' if number < broken else number}" for number in range(100)]
+    path.write_text("\n".join(["first,second,label", *lines]), "utf-8")
+    data = Pairs(path=str(path), first="first", second="second", label="label", kind="number", max_bad=max_bad)
+    if not is_read:
+        with pytest.raises(DataError, match=rf"{broken} of 100 rows cannot be read, over the budget .* {path}:2: "):
+            data.examples()
+        return
+    assert [e.input for e in data.examples()] == [(f"a {number}", f"b {number}") for number in range(broken, 100)]
+    assert len(data.facts().get("quarantined", {})) == broken
+    assert caplog.text.count("are left out") == (broken > 0)
+
+
 def write_pairs(path, count, seed):
     """The second text is about the same thing as the first, or about another."""
     rng = np.random.default_rng(seed)

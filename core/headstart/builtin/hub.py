@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -14,6 +16,7 @@ from headstart.builtin.table import TextRows
 from headstart.errors import DataError, MissingError, UsageError
 from headstart.offline import is_offline
 from headstart.place import PACKAGE, Place, locate
+from headstart.quarantine import check_budget
 from headstart.split import SPLITS, WORDS
 from headstart.supplies import Supply, at_place, on_hub
 from headstart.tables import Sheet, read_table, sheet_of_rows
@@ -22,8 +25,10 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 PATTERNS = [
     f"*{suffix}" for suffix in (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".gz", ".zip", ".arrow", ".txt", "README.md")
 ]
+JSON_LINES = (".jsonl", ".ndjson")
 
 Rows = Mapping[str, Sequence[Any]]
+Reading = Callable[[], Rows]
 
 
 class Hub(TextRows):
@@ -46,6 +51,8 @@ class Hub(TextRows):
         where: Keep only rows whose column equals the value, or is one of the values.
         names: New names of labels: {"0": "negative", "1": "positive"}.
         positive: Of two labels the one that counts as positive; by its new name.
+        max_bad: Share of the rows that may be broken (of csv and JSON lines those that cannot be read, of all a label that is
+            no number); they are left out and named. 0 = none may.
         rows: Use only that many rows, each class with its share. None = all.
         seed: Chooses the rows of `rows`.
     """
@@ -70,10 +77,13 @@ class Hub(TextRows):
         where: dict[str, str | list[str]] | None = None,
         names: dict[str, str] | None = None,
         positive: str | None = None,
+        max_bad: float = 0.0,
         rows: int | None = None,
         seed: int = 0,
     ) -> None:
         check_rows(rows)
+        check_budget(max_bad, "rows")
+        self.max_bad = max_bad
         self.dataset, self.revision, self.config, self.splits = dataset, revision, config, splits
         self.columns = Columns(
             kind=kind,
@@ -99,11 +109,11 @@ class Hub(TextRows):
     def sheets(self) -> list[tuple[Sheet, str | None]]:
         """One table per split of the data set that is train, val or test."""
         folder, facts = self._folder()
-        found = _load(folder, self.config, self.dataset)
+        found = _load(folder, self.config, self.dataset, self.bad)
         chosen = _chosen(found, self.splits, self.dataset)
         facts["left out"] = [name for name in found if name not in chosen.values()]
         is_split = len(chosen) > 1
-        tables = {name: _table(theirs, found[theirs], facts) for name, theirs in chosen.items()}
+        tables = {name: _table(theirs, found[theirs](), facts) for name, theirs in chosen.items()}
         return [(sheet, name if is_split else None) for name, sheet in tables.items()]
 
     def _folder(self) -> tuple[Path, dict[str, Any]]:
@@ -156,34 +166,58 @@ def _fetch(dataset: str, revision: str) -> Path:
         ) from error
 
 
-def _load(folder: Path, config: str | None, dataset: str) -> dict[str, Rows]:
-    """Split -> columns, read by `datasets`; class numbers become their names."""
+def _load(folder: Path, config: str | None, dataset: str, bad: dict[str, str] | None) -> dict[str, Reading]:
+    """Split -> what reads its columns, ourselves or by `datasets`; class numbers become their names.
+
+    `bad` gets the rows that cannot be read, by file and line, with the reason; None = the first one is an error.
+    """
     with TemporaryDirectory(prefix="headstart-") as cache, _quiet():
         import datasets
 
         try:
             builder = datasets.load_dataset_builder(str(folder), config, cache_dir=cache)
-            files = _csv_files(builder)
+            files = _own_files(builder)
             if files is not None:
-                return {split: _named(_csv_rows(paths), builder.info.features) for split, paths in files.items()}
+                return {split: partial(_own_rows, paths, builder.info.features, bad) for split, paths in files.items()}
             loaded = datasets.load_dataset(str(folder), config, cache_dir=cache, keep_in_memory=True)
-            return {str(split): _named(part.to_dict(), part.features) for split, part in loaded.items()}
+            return {str(split): partial(_loaded_rows, part) for split, part in loaded.items()}
         except (ValueError, OSError, RuntimeError, datasets.exceptions.DatasetsError) as error:
             raise DataError(f"the data set '{dataset}' cannot be read: {_first_line(error)}") from error
 
 
-def _csv_files(builder: Any) -> dict[str, list[str]] | None:
-    """Files of each split where they are csv: `datasets` turns NA into nothing and 007 into 7, our own reader does not."""
+def _own_files(builder: Any) -> dict[str, list[Path]] | None:
+    """Files of each split where they are csv or lines of JSON.
+
+    `datasets` turns NA into nothing and 007 into 7, and one broken row is the end; our own reader does neither.
+    """
     from datasets.packaged_modules.csv.csv import CsvConfig
+    from datasets.packaged_modules.json.json import JsonConfig
 
-    if not isinstance(builder.config, CsvConfig):
-        return None
-    return {str(split): [str(path) for path in paths] for split, paths in builder.config.data_files.items()}
+    config = builder.config
+    files = {str(split): [Path(path) for path in paths] for split, paths in (config.data_files or {}).items()}
+    if isinstance(config, CsvConfig):
+        return files
+    is_plain = isinstance(config, JsonConfig) and config.field is None
+    return files if is_plain and all(_is_lines(path) for paths in files.values() for path in paths) else None
 
 
-def _csv_rows(paths: Sequence[str]) -> dict[str, list[Any]]:
-    sheets = [read_table(Path(path)) for path in paths]
-    return {name: [value for sheet in sheets for value in sheet.column(name, "text")] for name in sheets[0].columns}
+def _is_lines(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(JSON_LINES)
+
+
+def _own_rows(paths: Sequence[Path], features: Mapping[str, Any] | None, bad: dict[str, str] | None) -> Rows:
+    """Columns of several files, one below the other; an object of JSON may lack a key, a csv no column of the first file."""
+    sheets = [read_table(path, bad=bad) for path in paths]
+    if _is_lines(paths[0]):
+        names = dict.fromkeys(name for sheet in sheets for name in sheet.columns)
+        parts = {name: [sheet.columns.get(name, [None] * len(sheet)) for sheet in sheets] for name in names}
+    else:
+        parts = {name: [sheet.column(name, "text") for sheet in sheets] for name in sheets[0].columns}
+    return _named({name: list(chain.from_iterable(values)) for name, values in parts.items()}, features)
+
+
+def _loaded_rows(part: Any) -> Rows:
+    return _named(part.to_dict(), part.features)
 
 
 def _named(rows: Rows, features: Mapping[str, Any] | None) -> Rows:
@@ -197,7 +231,7 @@ def _named(rows: Rows, features: Mapping[str, Any] | None) -> Rows:
 
 
 def _name(value: Any, names: Sequence[str]) -> Any:
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_name(item, names) for item in value]
     if value is None or value in names:
         return value
@@ -208,15 +242,15 @@ def _name(value: Any, names: Sequence[str]) -> Any:
     return names[number] if 0 <= number < len(names) else None
 
 
-def _chosen(found: Mapping[str, Rows], splits: Mapping[str, str] | None, dataset: str) -> dict[str, str]:
+def _chosen(found: Iterable[str], splits: Mapping[str, str] | None, dataset: str) -> dict[str, str]:
     """Our split -> the data set's."""
-    chosen = dict(splits or {})
+    found, chosen = list(found), dict(splits or {})
     if not splits:
         for name in found:
             if name.lower() in WORDS:
                 chosen.setdefault(WORDS[name.lower()], name)
         if not chosen and len(found) == 1:
-            chosen = {"train": next(iter(found))}
+            chosen = {"train": found[0]}
     known = ", ".join(found)
     for ours, theirs in chosen.items():
         if ours not in SPLITS:

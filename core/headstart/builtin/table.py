@@ -52,6 +52,10 @@ class TextRows(Data):
         """Rows that were left out, by file and line, with the reason; None = not one may be."""
         return {} if self.max_bad else None
 
+    def hold(self, count: int) -> None:
+        """Warn of the rows that were left out of so many, or stop where they are more than the budget."""
+        hold_to_budget(self.bad or {}, count, self.max_bad, "rows")
+
     def sheets(self) -> list[tuple[Sheet, str | None]]:
         """The tables and, where one is the whole of a given split, that split's name."""
         raise NotImplementedError
@@ -64,7 +68,7 @@ class TextRows(Data):
         reader = Reader(columns, self.bad)
         found = [row for (sheet, split), prefix in zip(sheets, _prefixes(sheets), strict=True)
                  for row in reader.examples(sheet, prefix=prefix, split=split)]  # fmt: skip
-        hold_to_budget(self.bad or {}, count, self.max_bad, "rows")
+        self.hold(count)
         _check_ids(found, columns)
         reader.check_names()
         examples = subset(found, self.rows, self.seed) if self.rows else found

@@ -17,6 +17,13 @@ from headstart.place import Place
 EXCERPT = 150  # characters of each text
 
 
+class Second(Table):
+    """The second reading of a table: what is broken in it, the first has told."""
+
+    def hold(self, count: int) -> None:
+        """Nothing: the first has held the same rows to the same budget."""
+
+
 class Pairs(Data):
     """Pairs of texts with a label or a number: entailment, paraphrase, similarity; csv, tsv, jsonl or parquet.
 
@@ -35,6 +42,8 @@ class Pairs(Data):
         val: A further file: the validation rows.
         names: New names of labels: {"0": "different", "1": "same"}.
         positive: Of two labels the one that counts as positive; by its new name.
+        max_bad: Share of the rows that may be broken (fields missing, no JSON, a label that is no number); they are left out
+            and named. 0 = none may.
     """
 
     modality = "text-pair"
@@ -55,11 +64,12 @@ class Pairs(Data):
         val: Place | None = None,
         names: dict[str, str] | None = None,
         positive: str | None = None,
+        max_bad: float = 0.0,
     ) -> None:
         self._columns = (first, second)
         options: dict[str, Any] = {"path": path, "label": label, "kind": kind, "group": group, "id": id, "split": split}
-        options |= {"test": test, "val": val, "names": names, "positive": positive}
-        self._sides = (Table(text=first, **options), Table(text=second, **options))
+        options |= {"test": test, "val": val, "names": names, "positive": positive, "max_bad": max_bad}
+        self._sides = (Table(text=first, **options), Second(text=second, **options))
 
     @property
     def target(self) -> Target:
