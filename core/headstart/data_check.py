@@ -15,7 +15,7 @@ from headstart.example import Example, Target
 from headstart.place import naming_folders
 from headstart.recipe import Recipe, SplitPlan
 from headstart.split import Split, make_splits
-from headstart.survey import Finding, find_duplicates, label_counts, survey, word_counts
+from headstart.survey import Finding, find_duplicates, label_counts, survey, unknown_counts, word_counts
 from headstart.trial import make_parts
 
 if TYPE_CHECKING:
@@ -168,7 +168,12 @@ def _figures(examples: Sequence[Example]) -> dict[str, Any]:
 
 def _split_figures(examples: Sequence[Example], split: Split, target: Target) -> dict[str, Any]:
     parts = {name: [examples[i] for i in indices] for name, indices in split.parts().items()}
-    counts = {name: {"n": len(part), "labels": label_counts(part, target)} for name, part in parts.items()}
+    counts: dict[str, dict[str, Any]] = {
+        name: {"n": len(part), "labels": label_counts(part, target)} for name, part in parts.items()
+    }
+    for name, part in parts.items():
+        if unknown := unknown_counts(part):
+            counts[name]["unknown"] = unknown
     return {"how": split.how, **counts}
 
 

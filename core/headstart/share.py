@@ -15,7 +15,7 @@ from headstart.example import Example, Target
 from headstart.files import write_json
 from headstart.recipe import Recipe
 from headstart.split import Split, make_splits
-from headstart.survey import label_counts
+from headstart.survey import label_counts, unknown_counts
 
 SPLITS = ("train", "val", "test")
 
@@ -59,6 +59,7 @@ class Shared:
         found = {
             "facts": dict(self.facts),
             "counts": {name: _counts(examples, self.target) for name, examples in first.items()},
+            "unknown": {name: unknown_counts(examples) for name, examples in first.items()},
             "groups": {name: len({e.group for e in examples if e.group is not None}) for name, examples in first.items()},
             "audit": self._audit(),
         }

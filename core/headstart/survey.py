@@ -62,6 +62,11 @@ def label_counts(examples: Sequence[Example], target: Target) -> dict[str, int]:
     return {label: seen.get(label, 0) for label in target.labels}
 
 
+def unknown_counts(examples: Sequence[Example]) -> dict[str, int]:
+    """Examples of which a label is not known (`meta["unknown"]`), by label; {} where all are known."""
+    return dict(sorted(Counter(str(label) for example in examples for label in example.meta.get("unknown", ())).items()))
+
+
 def word_counts(examples: Sequence[Example]) -> list[int]:
     """Words of each input that is a text."""
     return [len(example.input.split()) for example in examples if isinstance(example.input, str)]

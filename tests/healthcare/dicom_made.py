@@ -24,7 +24,7 @@ def made(pixels: np.ndarray, **elements: Any) -> Dataset:
     data.Rows, data.Columns = pixels.shape[-2:]
     data.BitsAllocated, data.BitsStored, data.HighBit = 16, 12, 11
     data.PixelRepresentation = int(pixels.dtype.kind == "i")
-    data.SeriesInstanceUID, data.StudyInstanceUID = "1.2.3", "1.2"
+    data.SeriesInstanceUID, data.StudyInstanceUID = "1.2.3", generate_uid()
     if pixels.ndim == 3:
         data.NumberOfFrames = len(pixels)
     data.PixelData = pixels.astype("<i2" if pixels.dtype.kind == "i" else "<u2").tobytes()

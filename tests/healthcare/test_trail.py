@@ -214,7 +214,7 @@ def test_the_datasheet_tells_what_the_run_knows_of_its_data_and_leaves_the_rest_
     counts = json.loads((clinic / "data.json").read_text())["counts"]
     assert "Research use only" in text and text.count("for the author") >= 5
     for label in ("sick", "well"):
-        assert f"|{label}|" + "|".join(str(counts[part][label]) for part in ("train", "val", "test")) + "|0|" in text
+        assert f"|{label}|" + "|".join(str(counts[part][label]) for part in ("train", "val", "test")) + "|\n" in text
     assert "files listed 110, read 110, labelled 110" in text and "no patient is known" in text
     entries = read(clinic / FILE)
     assert "datasheet.md" in next(entry for entry in entries if entry["event"] == "end")["files"]
@@ -222,13 +222,15 @@ def test_the_datasheet_tells_what_the_run_knows_of_its_data_and_leaves_the_rest_
 
 def test_a_datasheet_counts_what_was_set_aside_and_what_nobody_knows():
     flow = {"listed": 9, "read": 7, "labelled": 6, "patients": 4, "excluded": {"truncated": 2}}
-    facts = {"research_only": True, "flow": flow, "unknown_labels": {"edema": 3}, "spacing": {"patient": 7}}
+    facts = {"research_only": True, "flow": flow, "spacing": {"patient": 7}}
     told = {
         "facts": facts,
         "counts": {"train": {"edema": 2, "mass": 1}, "test": {"mass": 4}},
+        "unknown": {"train": {"edema": 3}, "test": {}},
         "groups": {"train": 3, "test": 1},
         "audit": {"found": [], "policy": "error"},
     }
     text = datasheet(told)
-    assert "|edema|2|0|3|" in text and "|mass|1|4|0|" in text
+    assert "|label|train|test|not known in train|not known in test|" in text
+    assert "|edema|2|0|3|0|" in text and "|mass|1|4|0|0|" in text
     assert "set aside, the file ends before its pixels do: 2" in text and "patients in train: 3" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,10 @@ def test_a_run_teaches_the_next_what_is_uncertain(tmp_path):
         strategy=Part("probe", {"epochs": 40}), split=SplitPlan(test=0.2, val=0.2), baselines="none",
     )  # fmt: skip
     run = fit(given, tmp_path / "runs", quiet=True, report=False)
+    unknown = json.loads((run.folder / "data.json").read_text())["unknown"]
+    parts = json.loads((run.folder / "split.json").read_text())
+    assert sum(part["edema"] for part in unknown.values()) == 20 and all(set(part) <= {"edema"} for part in unknown.values())
+    assert all(len(parts[name]) > part["edema"] for name, part in unknown.items())
     done = CliRunner().invoke(cli, ["predict", str(run.folder), str(tmp_path / "t.csv"), "-o", str(tmp_path / "said.csv")])
     assert done.exit_code == 0, done.output
     found = targets(tmp_path / "t.csv", {"edema": "teacher"}, teacher=str(tmp_path / "said.csv"))

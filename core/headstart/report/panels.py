@@ -57,6 +57,9 @@ def split_panel(evidence: Evidence) -> Figure | None:
     rows: list[dict[str, Any]] = [
         {"label": label} | {SPLIT_NAMES[split]: counts[split].get(label, 0) for split in splits} for label in labels
     ]
+    unknown = evidence.files.data.get("unknown") or {}
+    for row in rows if any(unknown.values()) else ():
+        row |= {f"not known, {SPLIT_NAMES[split]}": unknown.get(split, {}).get(row["label"], 0) for split in splits}
     totals = {SPLIT_NAMES[split]: sum(counts[split].values()) for split in splits}
     content = {
         "splits": list(totals),
@@ -117,7 +120,10 @@ def reproduction(evidence: Evidence) -> dict[str, Any]:
 
 
 def _split_line(row: Mapping[str, Any], totals: Mapping[str, int]) -> dict[str, Any]:
-    cells = [{"n": row[name], "share": round(row[name] / total, 4) if total else 0.0} for name, total in totals.items()]
+    cells = [
+        {"n": row[name], "share": round(row[name] / total, 4) if total else 0.0, "unknown": row.get(f"not known, {name}", 0)}
+        for name, total in totals.items()
+    ]
     return {"label": row["label"], "cells": cells}
 
 

@@ -207,6 +207,16 @@ def test_concerns_carry_their_numbers(run_folder):
         assert part in text, part
 
 
+def test_labels_that_nobody_knows_are_counted_in_each_part(run_folder):
+    folder = run_folder("binary", n=60)
+    assert "not known" not in write_report(folder).read_text(encoding="utf-8")
+    data = json.loads((folder / "data.json").read_text())
+    data["unknown"] = {"train": {"positive": 1234}, "val": {}, "test": {"positive": 7}}
+    (folder / "data.json").write_text(json.dumps(data))
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert text.count("not known</small>") == 2 and "; 1,234 not known</small>" in text and "; 7 not known</small>" in text
+
+
 def test_medical_data_is_marked_as_research_only(run_folder):
     folder = run_folder("binary", n=60)
     assert "research use only" not in write_report(folder).read_text(encoding="utf-8")

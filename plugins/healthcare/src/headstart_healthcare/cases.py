@@ -130,7 +130,7 @@ def _dicom(path: Path, seed: int) -> Path:
     meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{seed + 1}")
     data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     data.SOPClassUID, data.SOPInstanceUID = ComputedRadiographyImageStorage, meta.MediaStorageSOPInstanceUID
-    data.StudyInstanceUID, data.SeriesInstanceUID, data.PatientID = "1.2", "1.2.3", f"P{seed // 2}"
+    data.StudyInstanceUID, data.SeriesInstanceUID, data.PatientID = f"1.2.{seed // 2 + 1}", "1.2.3", f"P{seed // 2}"
     data.Modality, data.PhotometricInterpretation, data.SamplesPerPixel, data.PixelRepresentation = "CR", "MONOCHROME2", 1, 0
     data.Rows, data.Columns, data.BitsAllocated, data.BitsStored, data.HighBit = 24, 20, 16, 12, 11
     data.PixelData = np.random.default_rng(seed).integers(0, 4096, (24, 20), dtype=np.uint16).tobytes()

@@ -24,6 +24,7 @@ class Case:
         split: "train", "val" or "test" where the source says so.
         subgroups: Name -> value: site, sex, age band, scanner.
         fault: A reason code that is known before the file is opened; "" = none.
+        study: Number of the DICOM examination; None = the file names none. It never leaves this package.
     """
 
     key: str = field(repr=False)
@@ -34,6 +35,7 @@ class Case:
     split: str | None = None
     subgroups: Mapping[str, str] = field(default_factory=dict)
     fault: str = ""
+    study: str | None = field(default=None, repr=False)
 
     def example(self, names: Pseudonyms) -> Example:
         """As the core reads it: every name a pseudonym."""

@@ -18,6 +18,7 @@ from headstart_healthcare.data.case import Case
 from headstart_healthcare.data.labels import Schema
 from headstart_healthcare.data.patients import Patients
 from headstart_healthcare.data.preflight import facts_of, fly
+from headstart_healthcare.data.studies import facts_of_studies, joined
 from headstart_healthcare.privacy.log_mask import mask_logs
 from headstart_healthcare.privacy.pseudonyms import Pseudonyms, pseudonyms
 
@@ -83,15 +84,18 @@ class ClinicalData(Data):
         if not cases:
             raise DataError("the data hold no picture and no volume")
         mask_logs(names, cases)
-        flight = fly(cases, self.choices.max_bad, needs_patient=self.choices.patients.is_known)
+        people, torn = joined(cases)
+        flight = fly(people, self.choices.max_bad, needs_patient=self.choices.patients.is_known)
         examples = by_site([case.example(names) for case in flight.cases], self.choices.test_site)
         if not examples:
             raise DataError("no file is left to learn from")
         found = facts_of(cases, flight, examples)
+        studies, torn_warnings = facts_of_studies(cases, torn)
         rows = self.choices.rows
         used = examples if rows is None else subset(examples, rows, self.choices.seed)
         told = {name: [*facts.get(name, ()), *found[name]] for name in ("notes", "warnings")}
-        return used, {**facts, **found, **told, "used": len(used)}
+        told["warnings"] += torn_warnings
+        return used, {**facts, **found, **({"studies": studies} if studies else {}), **told, "used": len(used)}
 
     @cached_property
     def _target(self) -> Target:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from headstart_healthcare.data.case import Case
 from headstart_healthcare.data.images import DICOM, Images
-from headstart_healthcare.data.patients import TAG
+from headstart_healthcare.data.patients import TAG, Patients
+from headstart_healthcare.data.studies import TAG as STUDY
 from headstart_healthcare.privacy.pseudonyms import Pseudonyms
 from headstart_healthcare.privacy.tags import check_tags, facts_of_header
 from headstart_healthcare.reading.dicom_files import Header, read_dicom
@@ -23,7 +24,7 @@ class Dicom(Images):
 
     Args:
         group: Who the patient is: "PatientID" = the tag of that name, or a column of the table, or a regular expression on
-            the path; "none" where nobody knows.
+            the path; "StudyInstanceUID" = each examination stands for a patient; "none" where nobody knows.
         frames: Of files with several frames: "one" sets them aside, "each" reads each frame as a picture, "middle" one.
         tags: Subgroups to measure by: Modality, PatientSex, PatientAge (as a band), Manufacturer, ManufacturerModelName,
             MagneticFieldStrength, BodyPartExamined, ViewPosition; InstitutionName, StationName or DeviceSerialNumber as site.
@@ -55,8 +56,10 @@ class Dicom(Images):
             header: Header = reading("", lambda: read_dicom(Path(case.input.path), self.how.limits, pixels=False))
         except ReadingError as error:
             return [replace(case, fault=case.fault or error.reason)]
-        patient = patient_of(header) if self.choices.patients.by_tag else case.patient
-        told = replace(case, patient=patient, subgroups={**facts_of_header(header, self.tags, names), **case.subgroups})
+        told = replace(
+            examined(case, header, self.choices.patients),
+            subgroups={**facts_of_header(header, self.tags, names), **case.subgroups},
+        )
         return self._framed(told, header, names)
 
     def _framed(self, case: Case, header: Header, names: Pseudonyms) -> list[Case]:
@@ -72,6 +75,13 @@ class Dicom(Images):
             replace(case, key=key, input=replace(case.input, frame=frame, name=names.of("scan", key)))
             for key, frame in zip(keys, picked, strict=True)
         ]
+
+
+def examined(case: Case, header: Header, patients: Patients) -> Case:
+    """The case with its study, and with the patient where the header tells that."""
+    study = str(header.get(STUDY, "") or "").strip() or None
+    told = {TAG: patient_of(header), STUDY: study}
+    return replace(case, study=study, patient=told[patients.tag] if patients.tag else case.patient)
 
 
 def patient_of(header: Header) -> str | None:

@@ -1,4 +1,4 @@
-"""Patients: which examples are of one person, by a column, a rule on names, or the DICOM tag; or "none", written out."""
+"""Patients: which examples are of one person, by a column, a rule on names, or a DICOM tag; or "none", written out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from headstart.errors import UsageError
 
 NONE, TAG = "none", "PatientID"
+TAGS = (TAG, "StudyInstanceUID")  # the second where numbers of patients were taken out: files of one examination
 
 
 @dataclass(frozen=True)
@@ -17,17 +18,17 @@ class Patients:
     Attributes:
         column: Of the table.
         rule: Whose first group is searched in the path below the data's folder.
-        by_tag: By the DICOM element PatientID.
+        tag: By a DICOM element, one of `TAGS`.
     """
 
     column: str | None = None
     rule: re.Pattern[str] | None = None
-    by_tag: bool = False
+    tag: str | None = None
 
     @property
     def is_known(self) -> bool:
         """Examples have patients."""
-        return self.column is not None or self.rule is not None or self.by_tag
+        return self.column is not None or self.rule is not None or self.tag is not None
 
     def by_rule(self, path: str) -> str | None:
         """The rule's first group; None where it does not match."""
@@ -43,8 +44,8 @@ def patients_of(group: str, *, has_table: bool, has_tags: bool) -> Patients:
     """
     if group == NONE:
         return Patients()
-    if group == TAG and has_tags:
-        return Patients(by_tag=True)
+    if group in TAGS and has_tags:
+        return Patients(tag=group)
     if "(" in group:
         return Patients(rule=_rule(group))
     if not has_table:

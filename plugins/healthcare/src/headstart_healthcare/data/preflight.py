@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.example import Example
 from headstart.quarantine import hold_to_budget, listed
+from headstart.survey import unknown_counts
 from headstart_healthcare.data.association import WARN_FROM, cramers_v
 from headstart_healthcare.data.case import Case
 from headstart_healthcare.data.lookalikes import MOST, look_of, lookalikes
@@ -79,7 +80,7 @@ def facts_of(cases: Sequence[Case], flight: Flight, examples: Sequence[Example])
         "flow": flow,
         "quarantined": dict(sorted(flight.bad.items())),
         "spacing": dict(sorted(flight.spacings.items())),
-        "unknown_labels": _unknown(examples),
+        "unknown_labels": unknown_counts(examples),
         "site_label_association": _association(examples),
         "nearly_identical": _lookalikes(flight),
     }
@@ -163,10 +164,6 @@ def _warnings(found: dict[str, Any], flight: Flight, has_patients: bool) -> list
     for label, counts in found["unknown_labels"].items():
         told.append(f"'{label}' is not known for {counts:,} examples.")
     return told
-
-
-def _unknown(examples: Sequence[Example]) -> dict[str, int]:
-    return dict(sorted(Counter(label for example in examples for label in example.meta.get("unknown", ())).items()))
 
 
 def _association(examples: Sequence[Example]) -> dict[str, float]:

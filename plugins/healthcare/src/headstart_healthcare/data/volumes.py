@@ -15,7 +15,7 @@ from headstart.errors import DataError, UsageError
 from headstart.place import Place, locate
 from headstart_healthcare.data.case import Case
 from headstart_healthcare.data.clinical_data import Choices, ClinicalData
-from headstart_healthcare.data.dicom import patient_of
+from headstart_healthcare.data.dicom import examined
 from headstart_healthcare.data.folder_cases import cases_below, files_in
 from headstart_healthcare.data.labels import make_schema
 from headstart_healthcare.data.patients import patients_of
@@ -46,7 +46,8 @@ class Volumes(ClinicalData):
     Args:
         path: Folder of class folders, BIDS folder, or table.
         group: Who the patient is: a column of the table (participant_id in BIDS), "PatientID" = the DICOM tag, or a regular
-            expression whose first group finds them in the path; "none" where nobody knows.
+            expression whose first group finds them in the path; "StudyInstanceUID" = each DICOM examination stands for a
+            patient; "none" where nobody knows.
         image: In BIDS, the suffix of the volumes: T1w, T2w, bold ...
         root: Folder below which the table's paths are. None = the table's own.
         volume: Column of the paths. None = told by its name.
@@ -210,8 +211,8 @@ class Volumes(ClinicalData):
             header: Header = reading("", lambda: read_dicom(path, self.how.limits, pixels=False))
         except ReadingError as error:
             return replace(case, fault=error.reason)
-        patient = patient_of(header) if self.choices.patients.by_tag else case.patient
-        return replace(case, patient=patient, subgroups={**facts_of_header(header, self.tags, names), **case.subgroups})
+        subgroups = {**facts_of_header(header, self.tags, names), **case.subgroups}
+        return replace(examined(case, header, self.choices.patients), subgroups=subgroups)
 
     def _making(self, names: Pseudonyms) -> Any:
         def make(path: Path, key: str) -> Volume:

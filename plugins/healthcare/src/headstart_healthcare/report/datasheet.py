@@ -41,7 +41,7 @@ def datasheet(told: Mapping[str, Any]) -> str:
     facts, audit = told["facts"], told["audit"]
     sections = {
         "Motivation": [f"why, by whom and with whose money the data were made: {AUTHOR}"],
-        "Composition": [*_composition(facts), *_labels(told["counts"], facts.get("unknown_labels") or {})],
+        "Composition": [*_composition(facts), *_labels(told["counts"], told.get("unknown") or {})],
         "Collection": [f"where, when, with which devices, from whom, with which consent: {AUTHOR}", *_geometry(facts)],
         "Preparation and labelling": [f"who labelled, by what, how well they agree: {AUTHOR}", *_set_aside(facts)],
         "Division": [*_division(told["groups"]), f"found in two parts: {len(audit['found']):,}, policy {audit['policy']}"],
@@ -72,11 +72,14 @@ def _composition(facts: Mapping[str, Any]) -> list[str]:
     return [*found, f"patients: {patients}", f"who may be missing, and which groups are small: {AUTHOR}"]
 
 
-def _labels(counts: Mapping[str, Mapping[str, int]], unknown: Mapping[str, int]) -> list[str]:
-    """A table of labels by part, with how many nobody knows."""
+def _labels(counts: Mapping[str, Mapping[str, int]], unknown: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """A table of labels by part; where some are not known, with how many of each part."""
     labels = list(dict.fromkeys(label for part in counts.values() for label in part))
-    head = ["label", *counts, "not known"]
-    rows = [[label, *(f"{part.get(label, 0):,}" for part in counts.values()), f"{unknown.get(label, 0):,}"] for label in labels]
+    columns = [(name, part) for name, part in counts.items()]
+    if any(unknown.values()):
+        columns += [(f"not known in {name}", unknown.get(name, {})) for name in counts]
+    head = ["label", *(name for name, _ in columns)]
+    rows = [[label, *(f"{part.get(label, 0):,}" for _, part in columns)] for label in labels]
     return ["|" + "|".join(row) + "|" for row in ([str(cell) for cell in head], ["---"] * len(head), *rows)]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import DataError
+from headstart.errors import DataError, HeadstartError
 from headstart.files import MANIFEST, file_hash, read_json
 from headstart_healthcare.privacy.pseudonyms import pseudonyms
 from headstart_healthcare.trail.chain import FILE, HASH, append, read
@@ -117,7 +117,13 @@ def _is_clinical(event: Mapping[str, Any], folder: Path) -> bool:
     if event["event"] == "data":
         return bool(event.get("research_only"))
     path = folder / "data.json"
-    return event["event"] == "end" and path.exists() and bool((read_json(path).get("facts") or {}).get("research_only"))
+    if event["event"] != "end" or not path.exists():
+        return False
+    try:
+        return bool((read_json(path).get("facts") or {}).get("research_only"))
+    except (HeadstartError, AttributeError):
+        log.warning("%s is damaged: whether this is a clinical run cannot be told, and it gets no audit trail", path)
+        return False
 
 
 def _who() -> str:
