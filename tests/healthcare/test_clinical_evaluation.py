@@ -12,6 +12,8 @@ from headstart.example import Example, Target
 from headstart.head import Prediction
 from headstart.outcome import Outcome
 from headstart_healthcare.clinical.evaluation import Clinical
+from headstart_healthcare.clinical.subgroups import cells_of
+from headstart_healthcare.clinical.subgroups import shown as shown_cells
 
 TWO = Target("class", ("normal", "pneumonia"), positive="pneumonia")
 GRADES = Target("class", ("0", "1", "2", "3"))
@@ -88,6 +90,22 @@ def test_small_subgroups_are_hidden_and_large_ones_measured() -> None:
     small = clinical.measure(_two("test", 24, 1, sex=True), TWO, settled)["questions"]["pneumonia"]["subgroups"]["sex"]
     assert set(large) == {"F", "M"} and large["F"]["auroc"]["value"] > 0.7
     assert small["F"]["hidden"] and "auroc" not in small["F"] and not any(ch in small["F"]["n"] for ch in "789")
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [
+        ({"a": 200, "b": 100, "c": 12}, ["a"]),
+        ({"a": 200, "b": 100, "c": 12, "d": 8}, ["a", "b"]),
+        ({"a": 200, "b": 100}, ["a", "b"]),
+        ({"a": 200, "b": 12}, []),
+    ],
+    ids=str,
+)
+def test_a_hidden_value_cannot_be_told_from_the_sum_over_its_column(counts: dict[str, int], shown: list[str]) -> None:
+    values = [name for name, count in counts.items() for _ in range(count)]
+    examples = [Example(str(i), None, "normal", meta={"subgroups": {"site": name}}) for i, name in enumerate(values)]
+    assert shown_cells(cells_of(examples, pairs=False)["site"], np.arange(len(values)) % 2 == 0) == shown
 
 
 def test_how_much_more_is_missed_in_one_subgroup_than_in_another_is_told_with_its_interval() -> None:

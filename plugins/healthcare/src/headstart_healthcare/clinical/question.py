@@ -173,7 +173,7 @@ class Question:
         for name, cells in cells_of(self.examples, pairs=self.pairs).items():
             kept = shown(cells, self.is_positive, self.least)
             found["subgroups"][name] = {
-                value: self.only(cell.chosen)._part(seed, is_crossed=bool(cell.lines)) if value in kept else hidden(self.least)
+                value: self.only(cell.chosen)._part(seed, is_crossed=cell.is_crossed) if value in kept else hidden(self.least)
                 for value, cell in cells.items()
             }
             resamples = RESAMPLES_CROSSED if any(cell.lines for cell in cells.values()) else RESAMPLES

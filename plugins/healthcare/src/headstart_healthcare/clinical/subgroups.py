@@ -21,11 +21,17 @@ class Cell:
 
     Attributes:
         chosen: Which they are [N].
-        lines: Of two crossed subgroups the values of each: the row and the column of the cell.
+        lines: Cells that have one in common, at its place, add up to a sum that is shown: of one subgroup all its values; of
+            two crossed ones the row and the column of the cell.
     """
 
     chosen: np.ndarray
-    lines: tuple[str, ...] = ()
+    lines: tuple[str, ...]
+
+    @property
+    def is_crossed(self) -> bool:
+        """It is a cell of two subgroups."""
+        return len(self.lines) > 1
 
 
 def subgroup_names(examples: Sequence[Example]) -> tuple[str, ...]:
@@ -37,7 +43,7 @@ def members(examples: Sequence[Example], name: str) -> dict[str, Cell]:
     """Value -> its examples, values in natural order; examples without a value belong to none."""
     values = [example.meta.get("subgroups", {}).get(name) for example in examples]
     every = sorted({str(value) for value in values if value is not None})
-    return {value: Cell(np.array([other == value for other in values])) for value in every}
+    return {value: Cell(np.array([other == value for other in values]), (name,)) for value in every}
 
 
 def crossed(first: Mapping[str, Cell], second: Mapping[str, Cell]) -> dict[str, Cell]:
@@ -58,8 +64,8 @@ def cells_of(examples: Sequence[Example], *, pairs: bool) -> dict[str, dict[str,
 def shown(cells: Mapping[str, Cell], is_positive: np.ndarray, least: int = LEAST) -> list[str]:
     """Which of the cells are shown: those with enough examples of both classes.
 
-    The only hidden cell of a row or column of two crossed subgroups could be told from the sum over it; there the smallest
-    of the others is hidden too (complementary suppression; Willenborg and de Waal 2001, chapter 8).
+    The only hidden value of a subgroup, or cell of a row or column of two crossed ones, could be told from the sum; there the
+    smallest of the others is hidden too (complementary suppression; Willenborg and de Waal 2001, chapter 8).
     """
     kept = [name for name, cell in cells.items() if is_shown(is_positive[cell.chosen], least)]
     while others := _beside_one_hidden(cells, kept):
@@ -74,12 +80,12 @@ def is_shown(is_positive: np.ndarray, least: int = LEAST) -> bool:
 
 
 def hidden(least: int = LEAST) -> dict[str, Any]:
-    """What is said in place of figures: that there are too few, never how few."""
-    return {"n": f"n < {2 * least} or fewer than {least} of one class", "hidden": True}
+    """What is said in place of figures: that there are too few, never how few, or that another's would follow."""
+    return {"n": f"n < {2 * least}, fewer than {least} of one class, or another's would follow", "hidden": True}
 
 
 def _beside_one_hidden(cells: Mapping[str, Cell], kept: Sequence[str]) -> list[str]:
-    """Cells that are shown in the first row or column with exactly one that is not; empty where there is none such."""
+    """Cells that are shown in the first line with exactly one that is not; empty where there is none such."""
     lines: dict[tuple[int, str], list[str]] = {}
     for name, cell in cells.items():
         for place in enumerate(cell.lines):

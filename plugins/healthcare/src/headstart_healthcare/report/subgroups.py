@@ -28,7 +28,7 @@ def subgroups(label: str, question: Mapping[str, Any], *, few: bool) -> Figure |
         f"subgroups-{slug(label)}",
         "Subgroups" if few else f"Subgroups: {label}",
         " ".join([_sentence(rows, hidden), *gaps]),
-        [*rows, *({"subgroup": name, "n": "not shown: too few"} for name in hidden)],
+        [*rows, *({"subgroup": name, "n": "not shown"} for name in hidden)],
         (_forest(rows),) if rows else (),
     )
 
@@ -42,7 +42,7 @@ def _sentence(rows: list[dict[str, Any]], hidden: list[str]) -> str:
             f"and highest for {high['subgroup']} ({high['value']:.3f})."
         )
     if hidden:
-        said.append(f"Not shown, as they have too few examples: {', '.join(hidden)}.")
+        said.append(f"Not shown, as they have too few examples or would tell of one that has: {', '.join(hidden)}.")
     return " ".join(said) or "Only one subgroup is large enough to be shown."
 
 
