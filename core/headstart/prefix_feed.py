@@ -106,10 +106,10 @@ def prove(live: LiveFeed, stages: Sequence[str], *, compact: bool = False) -> Pr
     both, alone = list(dict.fromkeys([by_size[-1], by_size[0]])), by_size[:1]
     whole = prefix_upto(live.model, stages[-1]) if stages else None
     with torch.no_grad():
-        passes = [_watched(live, whole, indices) for indices in ((both, alone) if whole else (alone,))]
-        proof = _costing(live, whole, alone, passes[-1][0])
         if whole is None:
-            return proof
+            return _costing(live, None, alone)
+        passes = [_watched(live, whole, indices) for indices in (both, alone)]
+        proof = _costing(live, whole, alone)
         sizes = [(len(both), longest_of(live, both)), (1, longest_of(live, alone))]
         pattern = Pattern.of(whole, [seen for _, seen in passes], sizes)
         for stage in stages:
@@ -117,10 +117,10 @@ def prove(live: LiveFeed, stages: Sequence[str], *, compact: bool = False) -> Pr
     return proof
 
 
-def _costing(live: LiveFeed, prefix: Prefix | None, alone: Sequence[int], features: Features) -> Proof:
-    """A proof that knows only what a pass costs; the passes before this one were cold."""
+def _costing(live: LiveFeed, prefix: Prefix | None, alone: Sequence[int]) -> Proof:
+    """A proof that knows only what a pass costs; the ones before, the last the one that counted, were cold."""
     started = time.perf_counter()
-    _watched(live, prefix, alone)
+    features, _ = _watched(live, prefix, alone)
     seconds = (time.perf_counter() - started) / live.units(alone)
     size = sum(features[port].nbytes for port in live.model.head.needs) / live.units(alone)
     return Proof(port_bytes=size, seconds=seconds)

@@ -147,7 +147,7 @@ REPLAYS = 2 + 1 + 2  # examples that a proof replays above the boundary: as watc
 @pytest.mark.parametrize(
     ("strategy", "below", "above"),
     [
-        (Probe(epochs=3), ONCE + COUNTED + 2, ONCE + COUNTED + 2),
+        (Probe(epochs=3), ONCE + COUNTED + 1, ONCE + COUNTED + 1),
         (LastStages(stages=1, epochs=3), ONCE + COUNTED + 2 * PROOF, 3 * ONCE + COUNTED + 2 * (PROOF + 2 + 1)),
         (gradual(), ONCE + COUNTED + 2 * PROOF, ONCE + 3 * ONCE + COUNTED + 2 * (PROOF + 2 + 1)),
     ],

@@ -101,6 +101,7 @@ def _read(input: Any, flight: Flight) -> tuple[Any, np.ndarray | None]:
             raise ReadingError("constant", name=str(input))
         return input, look_of(input.values) if isinstance(input, PixelArray) else None
     grid = input.read()
+    input.keep(grid)
     flight.sizes[grid.values.shape] += 1
     flight.spacings["patient" if grid.is_spaced else "unknown"] += 1
     return replace(input, digest=digest_of(grid.values)), None

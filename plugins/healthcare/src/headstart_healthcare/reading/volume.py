@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from headstart_healthcare.reading.dicom_series import read_series
 from headstart_healthcare.reading.errors import ReadingError, reading
 from headstart_healthcare.reading.grid import Grid, oriented, respaced
+from headstart_healthcare.reading.kept import KEPT
 from headstart_healthcare.reading.nifti import SUFFIXES as NIFTI
 from headstart_healthcare.reading.nifti import read_nifti
 from headstart_healthcare.reading.scan import HOW, How, digest_of
@@ -44,20 +46,24 @@ class Volume:
         return f"Volume({self.name})"
 
     def read(self) -> Grid:
-        """Its voxels [X, Y, Z] in [0, 1] and their directions.
+        """Its voxels [X, Y, Z] in [0, 1] and their directions; what `keep` holds is not read again.
 
         Raises:
             ReadingError: With the pseudonym and a reason code.
         """
-        return reading(self.name, self._read)
+        return KEPT.find(self._key, self.paths) or reading(self.name, self._read)
+
+    def keep(self, grid: Grid) -> None:
+        """Hold what `read` gave for further passes, as far as there is room; nobody may write into it then."""
+        KEPT.keep(self._key, self.paths, grid)
 
     def open(self) -> np.ndarray:
-        """Voxels float32 [1, D, H, W] in [0, 1], read anew each time; D, H and W are the axes Z, Y and X of `read`.
+        """Voxels float32 [1, D, H, W] in [0, 1], a copy each time; D, H and W are the axes Z, Y and X of `read`.
 
         Raises:
             ReadingError: As `read`.
         """
-        return np.ascontiguousarray(self.read().values.transpose(2, 1, 0)[None])
+        return np.array(self.read().values.transpose(2, 1, 0)[None], order="C")
 
     def load(self) -> np.ndarray:
         """The middle slice, uint8 [H, W]: for baselines and for looking at."""
@@ -66,6 +72,10 @@ class Volume:
     def content(self) -> bytes:
         """What tells it from others: its voxels, not its files."""
         return (self.digest or digest_of(self.read().values)).encode()
+
+    @property
+    def _key(self) -> Hashable:
+        return self.paths, self.how, self.orientation, self.spacing, self.time
 
     def _read(self) -> Grid:
         paths = [Path(path) for path in self.paths]
