@@ -35,7 +35,7 @@ def default_workers() -> int:
 
 
 def ahead(
-    batches: Iterable[T], prepare: Callable[[T], U], *, workers: int, name: Callable[[T], str] = str
+    batches: Iterable[T], prepare: Callable[[T], U], *, workers: int | None, name: Callable[[T], str] = str
 ) -> Iterator[tuple[T, U]]:
     """Each batch with what `prepare` makes of it, in order; at most `workers` + 1 prepared ones wait.
 
@@ -46,28 +46,34 @@ def ahead(
     Args:
         batches: What to prepare; read as the work goes on, never all at once.
         prepare: Called in another thread, so it sets no gradient mode of the caller and shares no generator with it.
-        workers: Threads; 0 = prepared here, in turn.
+        workers: Threads; 0 = one that begins a batch when it is asked for, so that the caller waits no longer than it means to;
+            None, and 0 where the patience is endless = prepared here, in turn.
         name: What a message calls a batch.
 
     Raises:
         Exception: Whatever `prepare` raised, at the place of its batch.
         DataError: A batch was not ready after `HEADSTART_PATIENCE` seconds.
     """
-    if workers < 1:
+    patience = patience_asked()
+    if workers is None or (workers < 1 and patience is None):
         for batch in batches:
             yield batch, prepare(batch)
         return
-    source, waiting, patience = iter(batches), deque[tuple[T, Future[U]]](), patience_asked()
-    threads = _Threads(prepare, workers)
+    source, waiting, threads = iter(batches), deque[tuple[T, Future[U]]](), _Threads(prepare, max(1, workers))
+
+    def submit(count: int) -> bool:
+        waiting.extend((batch, threads.submit(batch)) for batch in islice(source, count))
+        return bool(waiting)
+
     try:
-        waiting.extend((batch, threads.submit(batch)) for batch in islice(source, workers + 1))
-        while waiting:
+        submit(workers + 1 if workers else 0)
+        while waiting or submit(1):
             batch, future = waiting.popleft()
             if not wait([future], patience).done:
                 threads.patience = 0.0
                 raise DataError(_stuck(name(batch), patience or 0))
             prepared = future.result()
-            waiting.extend((later, threads.submit(later)) for later in islice(source, 1))
+            submit(1 if workers else 0)
             yield batch, prepared
     finally:
         threads.leave([future for _, future in waiting])

@@ -54,7 +54,7 @@ class LiveFeed:
         seed: Of augmentation.
         exact: One example per pass while the backbone is frozen (see `TrainPlan.exact`).
         views: Different training views of each example (see `TrainPlan.views`).
-        workers: Threads that prepare what is expected.
+        workers: Threads that prepare what is expected; 0 = none beside the computation (see `headstart.ahead`).
         tally: Hears of every pass.
     """
 
@@ -78,7 +78,7 @@ class LiveFeed:
         sizes = model.backbone.sizes([example.input for example in examples])
         self.sizes: Sequence[int] = [1] * len(examples) if sizes is None else list(sizes)
         # texts are prepared in a moment, and their tokenizers are not made for several threads
-        self.workers = workers if sizes is None else 0
+        self.workers = workers if sizes is None else None
         self._coming: tuple[int | None, Coming] | None = None
 
     def batch(self, indices: Sequence[int], *, epoch: int | None = None) -> Features:
@@ -101,7 +101,7 @@ class LiveFeed:
     def expect(self, batches: Sequence[Sequence[int]], *, epoch: int | None = None) -> None:
         """Prepare these batches in threads; `prepare` takes them as long as they are asked for in this order."""
         self._forget()
-        if self.workers:
+        if self.workers is not None:
             prepare = partial(self.prepare_cpu, epoch=epoch)
             self._coming = (epoch, ahead(batches, prepare, workers=self.workers, name=self.named))
 

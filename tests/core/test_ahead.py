@@ -80,14 +80,37 @@ def test_leaving_early_ends_the_threads_and_what_was_not_begun() -> None:
     assert len(begun) <= 5
 
 
-def test_a_batch_that_hangs_is_named_in_time_and_its_thread_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_that_hangs_is_named_in_time_and_its_thread_holds_up_nothing(
+    monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     monkeypatch.setenv(PATIENCE, "0.2")
     hang, before, seen = threading.Event(), time.monotonic(), []
-    numbers = ahead(range(9), lambda number: number == 3 and hang.wait(60), workers=2, name=lambda number: f"scan {number}")
+
+    def prepare(number: int) -> bool:
+        return number == 3 and hang.wait(60)
+
+    numbers = ahead(range(9), prepare, workers=workers, name=lambda number: f"scan {number}")
     with pytest.raises(DataError, match=r"reading scan 3 has not ended in 0\.2 seconds.*go on with --resume, or wait longer"):
         seen.extend(number for number, _ in numbers)
     assert time.monotonic() - before < 30
     hang.set()  # the thread that was left behind ends
+
+
+def test_without_workers_nothing_is_begun_before_it_is_asked_for() -> None:
+    begun: list[int] = []
+    for number, _ in ahead(range(5), begun.append, workers=0):
+        assert begun == list(range(number + 1))
+    assert threads() == []
+
+
+@pytest.mark.parametrize(("workers", "patience"), [(None, "600"), (0, "0")])
+def test_where_no_one_watches_the_clock_batches_are_prepared_by_the_caller(
+    monkeypatch: pytest.MonkeyPatch, workers: int | None, patience: str
+) -> None:
+    monkeypatch.setenv(PATIENCE, patience)
+    names = {name for _, name in ahead(range(3), lambda _: threading.current_thread().name, workers=workers)}
+    assert names == {threading.current_thread().name}
 
 
 def test_a_caller_that_leaves_waits_for_a_hanging_thread_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,12 @@ def test_a_worker_that_hangs_stops_the_run_in_a_sentence_and_it_goes_on_to_the_s
     assert differing(undisturbed, folder) == []
 
 
+def test_a_read_that_hangs_without_workers_stops_the_run_too(children: Children) -> None:
+    given = line(children, children.place / "alone", "train.workers=0")
+    assert children.call(*given, fault="ahead:25:hang", cache="alone-cache") == 3, children.log
+    assert f"has not ended in {PATIENCE} seconds: where they lie does not answer" in said(children)
+
+
 def test_a_second_signal_ends_a_run_whose_worker_hangs_at_once(children: Children) -> None:
     """The first waits for the end of the step, which does not come."""
     number = children.start(*line(children, children.place / "waiting"), fault="ahead:25:hang", cache="waiting-cache")
