@@ -93,9 +93,11 @@ def _same_recipe(folder: Path, began: str, asked: Recipe | None) -> Recipe:
     """The run's recipe, with what may be another taken from the one that was asked for.
 
     Raises:
-        UsageError: It is another one; the message holds the difference.
+        UsageError: It is another one, or is not there; the message holds the difference.
     """
-    now = (folder / LOCK).read_text(encoding="utf-8")
+    if not (folder / LOCK).exists():
+        raise UsageError(f"{folder / LOCK}: not found; a run goes on with its own recipe only, put the file back from a copy")
+    now = (folder / LOCK).read_text(encoding="utf-8", errors="replace")
     if now != began:
         raise UsageError(_difference(folder / LOCK, began, now, "was changed since the run began"))
     recipe = Recipe.load(folder / LOCK)

@@ -199,6 +199,13 @@ def test_an_option_of_a_finished_run_that_was_changed_is_refused(folders: Folder
     assert said in str(caught.value)
 
 
+def test_a_stopped_run_without_its_recipe_says_so(folders: Folders) -> None:
+    lock = folders.damaged(folders.stopped, Damage("flip", 0, 0, 0), within="checkpoints") / "recipe.lock.yaml"
+    lock.unlink()
+    with pytest.raises(HeadstartError, match=r"recipe\.lock\.yaml: not found; .* put the file back from a copy"):
+        resume(lock.parent, report=False, quiet=True)
+
+
 def test_a_run_whose_data_lie_elsewhere_by_now_still_predicts(folders: Folders) -> None:
     copy = folders.place / "moved"
     shutil.copytree(folders.finished, copy)

@@ -52,12 +52,18 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def rows_are_right(whole: Path, harm: Sequence[Damage]) -> None:
+def damaged(whole: Path, harm: Sequence[Damage]) -> Path:
+    """A copy of the store, some of its files changed."""
     root = whole.with_name("copy")
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(whole, root)
     for damage in harm:
         damage.harm(root)
+    return root
+
+
+def rows_are_right(whole: Path, harm: Sequence[Damage]) -> None:
+    root = damaged(whole, harm)
     for _ in range(2):  # what is computed again is right for the next one, too
         rows = opened(root)
         assert len(rows) == len(CONTENTS)
@@ -76,12 +82,7 @@ def test_rows_of_a_damaged_store_are_the_same_or_computed_again(whole: Path, har
 @some(40)
 @given(harm=HARM)
 def test_a_damaged_store_is_listed_and_removed_without_an_error(whole: Path, harm: list[Damage]) -> None:
-    root = whole.with_name("listed")
-    shutil.rmtree(root, ignore_errors=True)
-    shutil.copytree(whole, root)
-    for damage in harm:
-        damage.harm(root)
-    for store in stored(root):
+    for store in stored(damaged(whole, harm)):
         assert remove(store)
 
 

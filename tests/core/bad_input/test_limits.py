@@ -113,37 +113,37 @@ def listed(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def refused(folder: Path, sound: Ended, code: int, said: str, *args: str) -> None:
+def refused(folder: Path, usual: Ended, code: int, said: str, *args: str) -> None:
     before = listed(folder)
     ended = headstart(folder, *args)
     assert (ended.code, said in ended.said) == (code, True), ended.said[-2000:]
     assert "Traceback" not in ended.said
     assert "fault of headstart" not in ended.said
-    assert ended.seconds < sound.seconds + SECONDS
-    assert ended.megabytes < sound.megabytes + MEGABYTES
+    assert ended.seconds < usual.seconds + SECONDS
+    assert ended.megabytes < usual.megabytes + MEGABYTES
     assert listed(folder) == before
+
+
+def sound(place: Path, *args: str) -> Ended:
+    """What the command takes on a sound recipe in a new folder there."""
+    folder = place / "here"
+    folder.mkdir()
+    texts(folder)
+    ended = headstart(folder, *args)
+    assert ended.code == 0, ended.said
+    return ended
 
 
 @pytest.fixture(scope="module")
 def light(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """What it takes to find a sound recipe sound."""
-    folder = tmp_path_factory.mktemp("light") / "here"
-    folder.mkdir()
-    texts(folder)
-    ended = headstart(folder, "check", "recipe.yaml", "--recipe-only")
-    assert ended.code == 0, ended.said
-    return ended
+    return sound(tmp_path_factory.mktemp("light"), "check", "recipe.yaml", "--recipe-only")
 
 
 @pytest.fixture(scope="module")
 def heavy(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """What it takes to build everything and plan a sound run, without training."""
-    folder = tmp_path_factory.mktemp("heavy") / "here"
-    folder.mkdir()
-    texts(folder)
-    ended = headstart(folder, "run", "recipe.yaml", "--dry-run")
-    assert ended.code == 0, ended.said
-    return ended
+    return sound(tmp_path_factory.mktemp("heavy"), "run", "recipe.yaml", "--dry-run")
 
 
 @pytest.mark.parametrize("case", RECIPES)
