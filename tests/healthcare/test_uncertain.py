@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -133,14 +134,27 @@ def test_what_contradicts_itself_is_refused(tmp_path):
         head.settle([one for one in targets(path, "multiclass") if one is not None])
     with pytest.raises(UsageError, match="exclude each other"):
         KnownMultiLabel({"pooled": 5}, FINDINGS, uncertain="class", loss="focal")
-    with pytest.raises(UsageError, match="only healthcare/images"):
-        Volumes(path=str(tmp_path), group="none", labels=["edema"], uncertain="teacher")
+    (tmp_path / "participants.tsv").write_text("participant_id\tedema\nsub-1\t-1\n")
+    with pytest.raises(UsageError, match="a teacher is asked by file"):
+        Volumes(path=str(tmp_path), group="participant_id", labels=["edema"], uncertain="teacher").examples()
     (tmp_path / "said.csv").write_text("id,p:edema\nscan-0,0.5\n")
     with pytest.raises(DataError, match=r":3: data.teacher says nothing of 'edema' of scan-"):
         targets(path, {"edema": "teacher", "mass": "ignore"}, teacher=str(tmp_path / "said.csv"))
     (tmp_path / "said.csv").write_text("id,p:edema\nscan-0,yes\n")
     with pytest.raises(DataError, match="where a probability is read"):
         targets(path, {"edema": "teacher", "mass": "ignore"}, teacher=str(tmp_path / "said.csv"))
+
+
+def test_a_teacher_is_asked_of_volumes_too(tmp_path):
+    for name in ("a", "b"):
+        values = np.random.default_rng(ord(name)).random((8, 7, 6)).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / f"{name}.nii")
+    (tmp_path / "t.csv").write_text("path,edema\na.nii,-1\nb.nii,1\n")
+    options: dict[str, Any] = {"path": str(tmp_path / "t.csv"), "group": "none", "labels": ["edema"]}
+    ids = [example.id for example in Volumes(**options, uncertain="ignore").examples()]
+    (tmp_path / "said.csv").write_text(f"id,p:edema\n{ids[0]},0.25\n{ids[1]},0.75\n")
+    taught = Volumes(**options, uncertain="teacher", teacher=str(tmp_path / "said.csv")).examples()
+    assert [example.target.soft for example in taught] == [{"edema": 0.25}, {}]
 
 
 def test_a_run_teaches_the_next_what_is_uncertain(tmp_path):

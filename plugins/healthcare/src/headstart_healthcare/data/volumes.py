@@ -54,7 +54,10 @@ class Volumes(ClinicalData):
         label: Column of the class. None = told by its name.
         labels: Columns of findings instead, each 1, 0, -1 (uncertain) or empty (not known).
         uncertain: What -1 counts as: "ignore", "zeros" or "ones", for all findings or for each by its name; or what training
-            aims at while no score counts it: "smooth", "smooth(LOW, HIGH)" or "multiclass", as in healthcare/images.
+            aims at while no score counts it: "smooth" = a probability between 0.55 and 0.85, "smooth(0, 0.3)" = between those,
+            "multiclass" = a class of its own (needs the head healthcare/multilabel with uncertain: class), "teacher" = what
+            an earlier run said.
+        teacher: For "teacher": the table that `headstart predict RUN TABLE -o` wrote.
         names: New names of classes.
         classes: The only classes there may be, by their new names, in their order.
         positive: Of two classes the one that is looked for; by its new name.
@@ -90,6 +93,7 @@ class Volumes(ClinicalData):
         label: str | None = None,
         labels: list[str] | None = None,
         uncertain: str | dict[str, str] | None = None,
+        teacher: Place | None = None,
         names: dict[str, str] | None = None,
         classes: list[str] | None = None,
         positive: str | None = None,
@@ -111,13 +115,11 @@ class Volumes(ClinicalData):
         max_bad: float = 0.01,
     ) -> None:
         schema = make_schema(label=label, labels=labels, uncertain=uncertain, names=names, classes=classes)
-        if "teacher" in schema.uncertain.values():
-            raise UsageError("data.uncertain: only healthcare/images and healthcare/dicom take what a teacher says")
         has_table = is_table(Path(path)) or group == PARTICIPANT
         patients = patients_of(group, has_table=has_table, has_tags=True)
         self.place, self.root, self.splits, self.image = path, root, check_splits(splits or {}), image
         self.choices = Choices(patients, schema, positive, max_bad, rows, seed, test_site)
-        self.plan = RowPlan(volume, site, age, tuple(subgroups or ()), split, None, schema, patients)
+        self.plan = RowPlan(volume, site, age, tuple(subgroups or ()), split, teacher, schema, patients)
         self.how = How(check_window(window), "refuse", Limits(voxels=max_voxels))
         self.codes, self.spacing, self.time = check_codes(orientation), check_spacing(spacing), time
         self.tags, self.view = check_tags(tags), augment
@@ -175,6 +177,10 @@ class Volumes(ClinicalData):
         """The cases, and how many DICOM objects hold no picture."""
         make, without = self._making(names), 0
         if (place / PARTICIPANTS).is_file():
+            if "teacher" in self.choices.schema.uncertain.values():
+                raise UsageError(
+                    "data.uncertain: a teacher is asked by file, and a row of participants.tsv names none; write a table"
+                )
             plan = replace(self.plan, file=PARTICIPANT)
             cases = cases_in(
                 place / PARTICIPANTS, place, plan, make, partial(_of_participant, place, self.image), training=training
