@@ -12,6 +12,7 @@ from torch import Tensor
 from headstart.errors import UsageError, WeightsError
 from headstart.place import Place
 from headstart_healthcare.backbones import local_weights
+from headstart_healthcare.backbones.hollow import made
 from headstart_healthcare.backbones.local_weights import find_local
 from headstart_healthcare.backbones.monai_networks import (
     DENSENET_STAGES,
@@ -25,7 +26,7 @@ from headstart_healthcare.backbones.monai_networks import (
 from headstart_healthcare.backbones.monai_pictures import monai_names
 from headstart_healthcare.backbones.volume_backbone import VolumeBackbone, saved_volume_expectation
 from headstart_healthcare.backbones.volume_expectation import Fit, Normalise, VolumeExpectation, volume_size
-from headstart_vision.weights import fill, read_tensors
+from headstart_vision.weights import NONE, fill, read_tensors
 
 SIDE = 64  # voxels along each axis where nothing else is written: that of MedMNIST's larger volumes
 SMALLEST = 16  # 3-D pooling needs two cells where the last resolution begins
@@ -109,7 +110,7 @@ class _MonaiResNet3d(_MonaiVolume):
         _check_numbers(channels=channels, stem_stride=stem_stride, width=width)
         sides = volume_size(size, SMALLEST, type(self).__name__)
         shape: dict[str, Any] = {"width": width, "stem_stride": stem_stride, "shortcut": shortcut, "has_bias": shortcut_bias}
-        self.network = make_resnet(self.depth, 3, channels, **shape)
+        self.network = made(lambda: make_resnet(self.depth, 3, channels, **shape), is_filled=weights != NONE)
         self.stages = RESNET_STAGES
         self._settle(weights, sha256, VolumeExpectation(sides, fit, normalise, (0.5,) * channels, (0.5,) * channels), {})
 
@@ -174,7 +175,7 @@ class MonaiDenseNet121Volume(_MonaiVolume):
         super().__init__()
         _check_numbers(channels=channels)
         sides = volume_size(size, 2 * SMALLEST, "DenseNet-121")
-        self.network = make_densenet(3, channels)
+        self.network = made(lambda: make_densenet(3, channels), is_filled=weights != NONE)
         self.stages = DENSENET_STAGES
         self._settle(weights, sha256, VolumeExpectation(sides, fit, normalise, (0.5,) * channels, (0.5,) * channels), {})
 
@@ -206,7 +207,8 @@ class _MedicalNet(_MonaiVolume):
     def __init__(self, *, weights: Place, sha256: str = "", size: int | list[int] = SIDE, fit: Fit = "stretch") -> None:
         super().__init__()
         sides = volume_size(size, SMALLEST, "MedicalNet")
-        self.network = make_resnet(self.depth, 3, 1, shortcut=self.shortcut, is_dilated=True)
+        shape: dict[str, Any] = {"shortcut": self.shortcut, "is_dilated": True}
+        self.network = made(lambda: make_resnet(self.depth, 3, 1, **shape), is_filled=weights != NONE)
         self.stages = RESNET_STAGES
         facts = {"licence": "MIT", "trained_on": "23 sets of CT and MR volumes (MedicalNet, Chen et al. 2019)"}
         self._settle(weights, sha256, VolumeExpectation(sides, fit, "volume", (0.0,), (1.0,)), facts)
