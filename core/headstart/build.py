@@ -13,6 +13,7 @@ from headstart.components import Kind
 from headstart.data import Data
 from headstart.errors import PluginError, UsageError, WeightsError
 from headstart.example import Target
+from headstart.fitting import ports_read
 from headstart.head import Head
 from headstart.model import Model
 from headstart.order import seed_of
@@ -125,7 +126,7 @@ def check_fit(recipe: Recipe, data: Data) -> None:
         faults.append(
             f"data '{recipe.data.use}' gives {data.modality}, backbone '{recipe.backbone.use}' reads {backbone.modality}"
         )
-    missing = [port for port in head.needs if port not in backbone.port_names]
+    missing = [port for port in ports_read(head.needs, recipe.head.options) if port not in backbone.port_names]
     if missing:
         faults.append(
             f"head '{recipe.head.use}' needs ports {missing}, '{recipe.backbone.use}' has {list(backbone.port_names)}"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.features import Features
+from headstart.features import Features, place_means
 
 AXES = 64  # principal axes that are kept: a vector of 1,280 features then needs 0.3 MB
 MOST = 4000  # training examples from which the distribution is learnt
@@ -85,12 +85,7 @@ def vectors_of(features: Features, port: str) -> np.ndarray | None:
     value = features.get(port)
     if value is None or value.ndim < 2:
         return None
-    if value.ndim == 3:  # tokens [B, L, C]
-        mask = features["mask"].to(value.dtype) if "mask" in features else value.new_ones(value.shape[:2])
-        pooled = (value * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
-    else:
-        pooled = value if value.ndim == 2 else value.flatten(2).mean(dim=2)
-    found: np.ndarray = pooled.detach().float().cpu().numpy()
+    found: np.ndarray = place_means(features, port).detach().cpu().numpy()
     return found
 
 

@@ -27,6 +27,16 @@ def collate(rows: Sequence[Mapping[str, Tensor]], device: torch.device | str = "
     return {port: join([row[port] for row in rows]).to(device, non_blocking=True) for port in rows[0]}
 
 
+def place_means(features: Features, port: str) -> Tensor:
+    """One vector per example [B, C] in float32: the mean over the places of a map or volume [B, C, ...], or over the tokens
+    [B, L, C] that the port "mask" says are there; a vector as it is."""
+    value = features[port].float()
+    if value.ndim != 3:
+        return value.flatten(2).mean(dim=2) if value.ndim > 3 else value
+    mask = features["mask"].to(value.dtype) if "mask" in features else value.new_ones(value.shape[:2])
+    return (value * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+
+
 def _cut(port: str, tensor: Tensor, length: int | None) -> Tensor:
     is_ragged = length is not None and port in RAGGED_PORTS
     return (tensor[:length] if is_ragged else tensor).clone()

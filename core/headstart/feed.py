@@ -87,7 +87,7 @@ class LiveFeed:
         with torch.set_grad_enabled(epoch is not None and not frozen):
             if self.exact and frozen:
                 single = [self.run(self.prepare([index], epoch=epoch), [index], epoch=epoch) for index in indices]
-                rows = [row for features in single for row in unbatch(features, self.model.head.needs)]
+                rows = [row for features in single for row in unbatch(features, self.model.head.stored_ports)]
                 return collate(rows, self.compute.device)
             return self.run(self.prepare(indices, epoch=epoch), indices, epoch=epoch)
 

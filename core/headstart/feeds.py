@@ -104,7 +104,7 @@ class Feeds:
         feed = self._kept.get((split, self._boundary()))
         if feed is None or self._is_mixed(split):
             return []
-        return [feed.stage] if isinstance(feed, PrefixFeed) else list(self.training.model.head.needs)
+        return [feed.stage] if isinstance(feed, PrefixFeed) else list(self.training.model.head.stored_ports)
 
     def rest(self) -> None:
         """The backbone leaves the device while only stored ports are read."""
@@ -220,7 +220,7 @@ class Feeds:
     def _store(self, wanted: Sequence[Wanted], decision: Decision, proof: Proof) -> None:
         live, split, boundary, pattern = wanted[0].live, wanted[0].split, wanted[0].boundary, wanted[0].pattern
         views = [self._rows(each, decision.place) for each in wanted]
-        ports = self.training.model.head.needs
+        ports = self.training.model.head.stored_ports
         feed = StoredFeed(live, ports, views) if pattern is None else PrefixFeed(live, pattern, views)
         self._kept[split, boundary] = feed
         self._say_stored(split, boundary, decision, proof, views)
@@ -228,7 +228,7 @@ class Feeds:
     def _say_stored(
         self, split: str, boundary: str, decision: Decision, proof: Proof, views: Sequence[MemoryRows | DiskRows]
     ) -> None:
-        ports, quick = list(self.training.model.head.needs), self._quick.made if self._quick else None
+        ports, quick = list(self.training.model.head.stored_ports), self._quick.made if self._quick else None
         facts: dict[str, Any] = {"ports": ports} if boundary == HEAD else {"after": boundary}
         if boundary in proof.patterns and proof.patterns[boundary].compact:
             facts["error"] = proof.error[boundary]
@@ -247,7 +247,7 @@ class Feeds:
         )
 
     def _rows(self, wanted: Wanted, place: Place) -> MemoryRows | DiskRows:
-        live, ports = wanted.live, self.training.model.head.needs
+        live, ports = wanted.live, self.training.model.head.stored_ports
         first = Pass(live, self._quick_network(), self._below(wanted.split, wanted.boundary), wanted.view)
 
         def build(indices: Sequence[int]) -> Pairs:
@@ -290,7 +290,7 @@ class Feeds:
         live, views = self._live(split), max(1, self._view_count(split))
         units = live.units(range(len(live.examples))) * views
         size = proof.port_bytes if boundary == HEAD else proof.bytes[boundary]
-        where = ", ".join(self.training.model.head.needs) if boundary == HEAD else f"after {boundary}"
+        where = ", ".join(self.training.model.head.stored_ports) if boundary == HEAD else f"after {boundary}"
         spared = epochs if is_on_the_way or boundary == HEAD else epochs - views
         return Offer(where, size * units, proof.seconds * self._share(boundary) * units, spared, len(live.examples))
 

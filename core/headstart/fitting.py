@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -31,7 +31,12 @@ def misfits(parts: Parts, options: Mapping[Kind, Mapping[str, Any]]) -> list[Mis
         parts: The described parts by kind.
         options: Their options as given. Where data has an option `kind` that chooses among its `target_kinds`, it counts.
     """
-    return [*_modality(parts), *_ports(parts), *_target(parts, options.get("data", {})), *_gradient(parts)]
+    return [
+        *_modality(parts),
+        *_ports(parts, options.get("head", {})),
+        *_target(parts, options.get("data", {})),
+        *_gradient(parts),
+    ]
 
 
 def _modality(parts: Parts) -> Iterator[Misfit]:
@@ -41,8 +46,15 @@ def _modality(parts: Parts) -> Iterator[Misfit]:
         yield Misfit("backbone", message, _others("backbone", lambda part: part.attributes.get("modality") == given))
 
 
-def _ports(parts: Parts) -> Iterator[Misfit]:
+def ports_read(needs: Sequence[str], given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Ports that a head with these options reads: those of its option `reads` where it has one (`joined`), else its `needs`."""
+    reads = given.get("reads", needs)
+    return (reads,) if isinstance(reads, str) else tuple(reads)
+
+
+def _ports(parts: Parts, given: Mapping[str, Any]) -> Iterator[Misfit]:
     needs, ports = _attribute(parts, "head", "needs"), _attribute(parts, "backbone", "port_names")
+    needs = needs and ports_read(needs, given)
     if needs and ports and not set(needs) <= set(ports):
         missing = ", ".join(port for port in needs if port not in ports)
         message = f"{_name(parts, 'head')} needs the port {missing}, {_name(parts, 'backbone')} gives {', '.join(ports)}"

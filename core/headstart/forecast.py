@@ -182,7 +182,7 @@ def _replayed(recipe: Recipe, built: Built, coming: Sequence[Ahead], number: int
     is_there = any(coming[at].boundary and boundary in boundaries(model, coming[at:]) for at in range(number))
     if boundary != HEAD and not is_there and boundaries(model, coming[number:])[boundary] <= max(1, views):
         return "", "each value would be used once only"
-    return (", ".join(model.head.needs) if boundary == HEAD else f"after {boundary}"), ""
+    return (", ".join(model.head.stored_ports) if boundary == HEAD else f"after {boundary}"), ""
 
 
 def _live_by(recipe: Recipe, data: Data, *, is_whole: bool = False) -> str:

@@ -45,7 +45,7 @@ class Head(nn.Module, ABC):
 
     Class attributes:
         kinds: Kinds of target that it can learn: ("class",), ("number",), ...
-        needs: Ports that it reads; the only ones that are stored for it.
+        needs: Ports that it reads; the only ones that are stored for it, unless it says otherwise (`stored_ports`).
         by_gradient: True = trained by `loss`; False = `fit` learns in one go on the features of a frozen backbone.
         adds_up: True = `loss` is a mean over examples, so that the parts of a batch add up to it; False = it compares examples
             with each other, and a batch is not divided among processes.
@@ -101,6 +101,18 @@ class Head(nn.Module, ABC):
     def saved_part(cls, use: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Name and options of the head that `kept` gives, from this one's."""
         return use, dict(options)
+
+    @property
+    def stored_ports(self) -> tuple[str, ...]:
+        """Ports of what `gather` gives that are kept of a frozen backbone; the default is what it reads."""
+        return self.needs
+
+    def gather(self, features: Features) -> Features:
+        """Hear all that a pass of the backbone gave and add what is kept of it in its place; the default adds nothing.
+
+        `loss`, `predict` and `fit` read the result, or the `stored_ports` of it alone.
+        """
+        return features
 
     def settle(self, targets: Sequence[Any]) -> None:
         """See all training targets once before training (class counts, mean and scale); the default does nothing."""

@@ -72,7 +72,7 @@ def key_of(training: Training, data: Data, recipe: Recipe, wanted: Wanted) -> St
     return StoreKey(
         weights=weights_digest(backbone.network, stages),
         preparing=f"{preparing(backbone, recipe.backbone)}; {preparing(data)}",
-        boundary=wanted.boundary if wanted.pattern is not None else f"ports:{','.join(training.model.head.needs)}",
+        boundary=wanted.boundary if wanted.pattern is not None else f"ports:{','.join(training.model.head.stored_ports)}",
         view=view,
         dtype="float16" if is_compact else "bfloat16" if live.compute.bf16 else "float32",
         compute=computing(live.compute, exact=live.exact),

@@ -122,7 +122,7 @@ def predictions_with(model: Model, feed: Feed, familiar: Familiar | None, traits
         feed.expect(batches)
         for indices in batches:
             features = feed.batch(indices)
-            vectors = vectors_of(features, model.head.needs[0]) if familiar else None
+            vectors = vectors_of(features, model.head.stored_ports[0]) if familiar else None
             distances = familiar.distance(vectors) if familiar and vectors is not None else [None] * len(indices)
             for index, prediction, distance in zip(indices, model.head.predict(features), distances, strict=True):
                 found[index] = _with(prediction, distance, traits(feed.examples[index].input) if traits else {})
@@ -156,7 +156,7 @@ def _seen(training: Training, feeds: Feeds, split: str, most: int, *, is_stored:
 def _vectors(feed: Feed, model: Model, chosen: Sequence[int] | None = None) -> np.ndarray | None:
     """Vectors [N, C] of the chosen examples of a feed, in their order."""
     wanted = list(range(len(feed.examples))) if chosen is None else list(chosen)
-    port = model.head.needs[0]
+    port = model.head.stored_ports[0]
     model.eval()
     with torch.no_grad():
         sizes = [feed.sizes[index] for index in wanted]

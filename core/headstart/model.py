@@ -38,9 +38,8 @@ class Model(nn.Module):
         self.find_owners()
 
     def forward(self, batch: Mapping[str, Tensor]) -> Features:
-        """Features of one prepared batch."""
-        features: Features = self.backbone(batch)
-        return features
+        """Features of one prepared batch, as the head gathers them."""
+        return self.head.gather(self.backbone(batch))
 
     def find_owners(self) -> None:
         """Give every parameter its owner anew; after a strategy put modules of its own into the network (adapters)."""

@@ -43,6 +43,9 @@ def own_score(run: RunFiles) -> HeadScore | None:
     target = run.metrics["target"]
     try:
         kind = part_class("head", name)
+        while getattr(kind, "wraps", None):  # one around another head scores as that one does, and may read ports of its own
+            name, options = options.get("main", "linear"), options.get("options") or {}
+            kind = part_class("head", name)
         head = kind(
             dict.fromkeys(kind.needs, 1), Target(target["kind"], tuple(target["labels"]), target["positive"]), **options
         )

@@ -122,7 +122,7 @@ def _costing(live: LiveFeed, prefix: Prefix | None, alone: Sequence[int]) -> Pro
     started = time.perf_counter()
     features, _ = _watched(live, prefix, alone)
     seconds = (time.perf_counter() - started) / live.units(alone)
-    size = sum(features[port].nbytes for port in live.model.head.needs) / live.units(alone)
+    size = sum(features[port].nbytes for port in live.model.head.stored_ports) / live.units(alone)
     return Proof(port_bytes=size, seconds=seconds)
 
 
@@ -142,7 +142,7 @@ def _prove_one(
     rows = pattern.rows(passes[0][1], lengths_of(live, both))
     proof.bytes[stage] = row_bytes(rows) / live.units(both) / (2 if compact else 1)
     again = PrefixFeed(live, pattern, [_Few(rows, both)])
-    ports, (first, second) = live.model.head.needs, (passes[0][0], passes[1][0])
+    ports, (first, second) = live.model.head.stored_ports, (passes[0][0], passes[1][0])
     tolerance = TOLERANCE_BF16 if live.compute.bf16 else TOLERANCE
     replayed = again.batch(both)
     is_same = all(torch.equal(replayed[port], first[port]) for port in ports)
@@ -171,7 +171,7 @@ def _blinded(live: LiveFeed, pattern: Pattern, both: Sequence[int], rows: Sequen
         found = PrefixFeed(live, blind, [_Few(rows, both)]).batch(both)
     except (RuntimeError, ValueError, IndexError):  # the network's own code looks at the values
         return pattern
-    return blind if all(torch.equal(found[port], expected[port]) for port in live.model.head.needs) else pattern
+    return blind if all(torch.equal(found[port], expected[port]) for port in live.model.head.stored_ports) else pattern
 
 
 class _Few:

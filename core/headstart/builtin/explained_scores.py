@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from headstart.builtin.closed import ClosedClassifier, pooled_array
+from headstart.builtin.head_joined import Joined
 from headstart.builtin.head_ordinal import Ordinal
 from headstart.errors import UsageError
 from headstart.features import Features
@@ -32,6 +33,8 @@ def score_of(head: Head, features: Features, label: str, *, against_others: bool
     Raises:
         UsageError: The head gives neither logits nor probabilities of the label.
     """
+    if isinstance(head, Joined):
+        return score_of(head.main, head.vector(features), label, against_others=against_others)
     outer: Any = head
     inner: Any = getattr(head, "main", head)
     if not hasattr(inner, "outputs"):
@@ -55,6 +58,8 @@ def log_odds_of(head: Head, features: Features, label: str) -> np.ndarray:
     Raises:
         UsageError: It gives neither.
     """
+    if isinstance(head, Joined):
+        return log_odds_of(head.main, head.vector(features), label)
     if isinstance(head, ClosedClassifier) and hasattr(head.estimator, "decision_function"):
         return _decision(head, features, label)  # its probabilities are 0 and 1 exactly where it is very sure
     predictions = head.predict(features)

@@ -130,7 +130,7 @@ def _wrapped(main: str, target: Target) -> type[Head]:
     from headstart.build import part_class
 
     kind = cast("type[Head]", part_class("head", main))
-    if kind.needs != ("pooled",) or not kind.by_gradient or issubclass(kind, Aux):
+    if kind.needs != ("pooled",) or not kind.by_gradient or getattr(kind, "wraps", None):
         raise UsageError(
             f"the head's option main is '{main}'; auxiliary classifiers go with heads that read the port pooled alone and are "
             "trained by gradient: linear, mlp, multilabel, regression"

@@ -32,6 +32,7 @@ def headstart_heads() -> Iterator[Component]:
     ordinal = "headstart.builtin.head_ordinal:Ordinal"
     yield Component("ordinal", ordinal, "grades in their order, CORAL; Cao et al. 2020")
     yield Component("aux", "headstart.builtin.head_aux:Aux", "a head with auxiliary classifiers; Szegedy et al. 2014")
+    yield Component("joined", "headstart.builtin.head_joined:Joined", "another head on several ports, joined to one vector")
     yield Component("logistic", f"{closed}:Logistic", "scikit-learn's logistic regression on frozen features, solved in one go")
     yield Component("svm", f"{closed}:SVM", "scikit-learn's linear support vector machine on frozen features")
     yield Component("knn", f"{closed}:KNN", "the labels of the nearest training examples in feature space")

@@ -10,6 +10,7 @@ from headstart.testing.cases import BackboneCase, Case, DataCase, HeadCase, Stra
 
 ROWS = [("warm and funny", "good"), ("dull and cold", "bad"), ("a moving story", "good"), ("clumsy and grey", "bad")]
 FEW = {"epochs": 1}
+TOKENS = {"pooled": 8, "tokens": 8, "mask": 1}
 IN_MEMORY = "Examples in memory are handed over in Python, by `of`; a recipe alone has none."
 
 
@@ -24,6 +25,8 @@ def cases() -> list[Case]:
         HeadCase(use="knn", options={"neighbours": 2}),
         HeadCase(use="kmeans", options={"clusters": 2}),
         HeadCase(use="aux", options={"on": ["aux1"]}, ports={"pooled": 8, "aux1": 8}),
+        HeadCase(use="joined", options={"reads": ["pooled", "map.4"]}, ports={"pooled": 8, "map.4": 8}),
+        HeadCase(use="joined", options={"reads": ["pooled", "tokens"], "main": "logistic"}, ports=TOKENS),
         *(StrategyCase(use=name, options=FEW) for name in SIMPLE),
         StrategyCase(use="gradual", options={"head_epochs": 1, "epochs": 1}),
         StrategyCase(use="probe-then-full", options={"head_epochs": 1, "epochs": 1}),

@@ -62,7 +62,7 @@ def grad_cam(model: Model, batch: Mapping[str, Tensor], labels: Sequence[str], p
     port = port or choose_port(model, batch)
     model.eval()
     with torch.enable_grad(), _wanting(model, port):
-        features = model.backbone({**batch, name: pixels.detach().clone().requires_grad_()})
+        features = model({**batch, name: pixels.detach().clone().requires_grad_()})
         score = torch.stack([score_of(model.head, _one(features, at), label)[0] for at, label in enumerate(labels)])
         (slopes,) = torch.autograd.grad(score.sum(), [features[port]], allow_unused=True)
     if slopes is None:
@@ -154,14 +154,14 @@ class _wanting:  # noqa: N801  # a context, used as a function
 
 def _falls(model: Model, name: str, one: Tensor, label: str, boxes: Sequence[tuple[tuple[int, int], ...]]) -> np.ndarray:
     mean = one.mean(dim=tuple(range(2, one.ndim)), keepdim=True)
-    found = [log_odds_of(model.head, model.backbone({name: one}), label)]
+    found = [log_odds_of(model.head, model({name: one}), label)]
     size = AT_ONCE[one.ndim]
     for some in (boxes[start : start + size] for start in range(0, len(boxes), size)):
         copies = one.repeat(len(some), *[1] * (one.ndim - 1))
         for copy, box in zip(copies, some, strict=True):
             places = (slice(None), *(slice(begin, end) for begin, end in box))
             copy[places] = mean[0].expand_as(copy)[places]
-        found.append(log_odds_of(model.head, model.backbone({name: copies}), label))
+        found.append(log_odds_of(model.head, model({name: copies}), label))
     values: np.ndarray = np.concatenate(found)
     falls: np.ndarray = values[0] - values[1:]
     return falls

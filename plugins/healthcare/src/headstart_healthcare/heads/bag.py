@@ -104,7 +104,7 @@ def _inner(main: str, target: Target) -> type[Head]:
         UsageError: There is none of that name, or it reads something else or learns other targets.
     """
     kind = cast("type[Head]", part_class("head", main))
-    if kind.needs != ("pooled",) or not kind.by_gradient:
+    if kind.needs != ("pooled",) or not kind.by_gradient or getattr(kind, "wraps", None):
         raise UsageError(
             f"the head's option main is '{main}'; a bag needs one that reads the port pooled alone and is trained by "
             "gradient: linear, mlp, multilabel, regression, ordinal, healthcare/multilabel"
