@@ -17,6 +17,7 @@ from headstart.errors import HeadstartError, UsageError
 from headstart.events import Tell
 from headstart.faults import reach
 from headstart.files import read_json, sync, verify_manifest, write_bytes, write_json, write_manifest
+from headstart.memory import claim
 
 NAME = "checkpoints"
 RUN_FILE = "run.json"
@@ -166,6 +167,7 @@ class ResumeFolder:
         reach("checkpoint.begin")
         try:
             temporary.mkdir()
+            claim(sum(tensor.nbytes for tensor in saved.tensors.values()), copies=3)  # tensors of its own, and two of the file
             content = save({key: _plain(tensor) for key, tensor in saved.tensors.items()})
             write_bytes(temporary / TENSORS, content, site="checkpoint")
             facts = json.dumps(saved.facts, ensure_ascii=False).encode()

@@ -7,6 +7,7 @@ from typing import Any
 
 from safetensors.torch import load, save
 
+from headstart.memory import claim
 from headstart.ranks import Ranks
 from headstart.resume_folder import Saved
 
@@ -16,6 +17,7 @@ def shared(ranks: Ranks, saved: Saved | None) -> Saved | None:
     if ranks.is_alone:
         return saved
     facts = ranks.share(None if saved is None else dict(saved.facts))
+    claim(0 if saved is None else sum(tensor.nbytes for tensor in saved.tensors.values()), copies=2)
     content = ranks.share_bytes(b"" if saved is None else save(dict(saved.tensors)))
     if facts is None:
         return None

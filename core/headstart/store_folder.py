@@ -114,7 +114,8 @@ def naming(folder: Path, *, needed: int = 0) -> Iterator[None]:
                 "or set HEADSTART_CACHE to a place with more",
                 needed=needed,
             ) from error
-        raise StoreError(f"cannot use the store '{folder}': {reason}; set HEADSTART_CACHE to another place") from error
+        advice = "end other programs" if error.errno == errno.ENOMEM else "set HEADSTART_CACHE to another place"
+        raise StoreError(f"cannot use the store '{folder}': {reason}; {advice}") from error
 
 
 def write_key(folder: Path, key: Mapping[str, str]) -> None:

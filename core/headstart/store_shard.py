@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from headstart.memory import claim
 from headstart.store_folder import FORMAT, StoreError
 
 ROWS = "rows"
@@ -33,10 +34,12 @@ def pack(digests: Sequence[bytes], rows: Sequence[Sequence[Tensor]], key: str) -
 
     Raises:
         StoreError: A tensor is of a kind that safetensors cannot hold.
+        OSError: There is no memory for it.
     """
     tensors = {ROWS: torch.frombuffer(bytearray(b"".join(digests)), dtype=torch.uint8).view(-1, DIGEST_BYTES)}
     for at in range(len(rows[0])):
         tensors |= _column(str(at), [row[at].detach().cpu() for row in rows])
+    claim(sum(tensor.nbytes for tensor in tensors.values()), copies=2)
     try:
         content: bytes = save(tensors, {"format": str(FORMAT), "key": key})
     except (KeyError, ValueError, TypeError, SafetensorError) as error:

@@ -60,7 +60,8 @@ class Writer:
         self._bytes, self._since = 0, time.monotonic()
 
     def _write(self, rows: Rows) -> ShardEntry:
-        content = pack([digest for digest, _ in rows], [row for _, row in rows], self._key)
+        with naming(self._folder):
+            content = pack([digest for digest, _ in rows], [row for _, row in rows], self._key)
         make_room(self._folder.parent, len(content), self._limit, keep=self._folder)
         hashed = sha256(content).hexdigest()
         entry = ShardEntry(f"shard-{self._number():05d}-{hashed[:8]}.safetensors", hashed, len(content), len(rows))
