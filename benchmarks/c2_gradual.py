@@ -1,6 +1,6 @@
 """C2: gradual unfreezing of ResNet-18 at 96 px: ours with and without its store, fastai's and Lightning's ways.
 
-    python benchmarks/c2_gradual.py [--rounds 2]
+    python benchmarks/c2_gradual.py [--rounds 2 | --profile]
 
 Three phases of four epochs: the head, layer4 as well, layer3 as well; validation after every epoch. The weights are random
 (no ResNet-18 weights lie in a package), so scores only show that nothing is broken. With `train.exact` ours with and
@@ -42,7 +42,8 @@ def main() -> None:
     """Check that weights are equal, hold the contest and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=2)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--profile", action="store_true", help="Only say where ours with its store spends its time.")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         torch.manual_seed(0)
@@ -55,6 +56,10 @@ def main() -> None:
         for file, epochs in ((recipe, EPOCHS), (short, 1)):
             file.write_text(RECIPE.format(data=data, weights=folder / "whole.safetensors", epochs=epochs), encoding="utf-8")
         ours = [sys.executable, str(HERE / "ours_pictures.py"), str(recipe)]
+        if given.profile:
+            profiled = [sys.executable, "-m", "cProfile", "-s", "tottime", *ours[1:], "--set", "train.store=memory"]
+            subprocess.run(profiled, check=True)
+            return
         check_equal([*ours[:-1], str(short)], folder)
         rival = [rival_python(), str(HERE / "rivals_pictures.py")]
         weights = str(folder / "body.safetensors")
@@ -66,7 +71,7 @@ def main() -> None:
                 Contestant("fastai", [*rival, "gradual-fastai", *options]),
                 Contestant("Lightning", [*rival, "gradual-lightning", *options]),
             ],
-            rounds,
+            given.rounds,
         )
 
 
