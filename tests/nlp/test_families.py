@@ -11,12 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from headstart.builtin.table import Table
+from headstart.device import choose
 from headstart.errors import WeightsError
-from headstart.example import Target
+from headstart.example import Example, Target
 from headstart.features import Features
+from headstart.feed import LiveFeed
 from headstart.head import Head, Prediction
 from headstart.model import Model
 from headstart.phases import Group
+from headstart.prefix_feed import prove
+from headstart.recipe import TrainPlan
 from headstart.stages import Stage, owners
 from headstart_nlp.encoder import Encoder
 from headstart_nlp.families import find_stages
@@ -138,6 +143,14 @@ def test_each_boundary_replays_exactly(tiny: Tiny, texts: tuple[str, ...], famil
             stored = _value_at(encoder, batch, k)
             with _replayed(encoder.network, encoder.stages[: k + 1], stored):
                 assert torch.equal(encoder(batch)["tokens"], whole), encoder.stages[k].name
+
+
+def test_the_engine_stores_each_boundary_by_example(tiny: Tiny, texts: tuple[str, ...], family: str) -> None:
+    encoder = Encoder(weights=str(tiny(family)))
+    model = Model(encoder, Mean(encoder.ports, Target("number")))
+    examples = [Example(str(number), text) for number, text in enumerate(texts)]
+    proof = prove(LiveFeed(model, Table(path="unused"), examples, choose(TrainPlan())), model.stage_names)
+    assert proof.refused == {} and set(proof.patterns) == set(model.stage_names)
 
 
 def test_a_network_without_blocks_is_one_stage() -> None:

@@ -31,9 +31,6 @@ STRATEGIES: dict[str, Part] = {
 SHARED = ("albert",)
 """Layers that share their weights count as one stage."""
 
-BIASED = ("t5",)
-"""The first block hands a table of all pairs of positions on to the others; it cannot be stored by example."""
-
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -97,7 +94,7 @@ def test_a_run_keeps_its_ledger_replays_and_comes_back_from_disk(
     assert all(entry["trainable"]["unmoved"] == [] for entry in ledger["phases"])
     assert (ledger["drift"]["embeddings"] == 0) == (family not in SHARED)  # of an ALBERT the last two stages are all
     stored = [place for entry in ledger["phases"] for place in entry["stored"]]
-    assert bool(stored) == (strategy == "gradual" or family not in (*SHARED, *BIASED))
+    assert bool(stored) == (strategy == "gradual" or family not in SHARED)
 
     opened = load(run.folder)
     from headstart.build import make_data

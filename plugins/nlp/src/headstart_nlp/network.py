@@ -12,6 +12,7 @@ from torch import nn
 
 from headstart.errors import WeightsError
 from headstart.foreign_code import without_foreign_code
+from headstart_nlp.position_bias import own_biases
 from headstart_nlp.weights import WeightsFolder
 
 
@@ -29,7 +30,9 @@ def load_network(folder: WeightsFolder, *, pretrained: bool) -> Any:
     config.use_cache = False  # decoders would otherwise keep keys and values that nobody reads
     is_whole = bool(config.is_encoder_decoder) and network_class is _first(MODEL_MAPPING.get(type(config), None))
     made = _with_weights(network_class, config, folder, options) if pretrained else network_class(config, **options).float()
-    return made.get_encoder() if is_whole else made
+    encoder = made.get_encoder() if is_whole else made
+    own_biases(encoder)
+    return encoder
 
 
 def read_config(folder: WeightsFolder) -> Any:
