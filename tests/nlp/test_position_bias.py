@@ -66,6 +66,26 @@ def test_a_copy_asks_its_own_embedding(pair, copied) -> None:
     assert len(shared) == 1
 
 
+def test_frozen_first_block_and_later_blocks_that_train_give_transformers_gradients(pair) -> None:
+    for network in pair:
+        for name, weight in network.named_parameters():
+            weight.requires_grad_("block.2" in name)
+        out(network).square().sum().backward()
+    plain, ours = (dict(network.named_parameters()) for network in pair)
+    assert ours[BIAS].grad is None
+    trained = [name for name, weight in ours.items() if weight.requires_grad]
+    assert trained and all(torch.equal(ours[name].grad, plain[name].grad) for name in trained)
+
+
+def test_a_bias_that_is_named_is_left_out_too(pair) -> None:
+    plain, ours = pair
+    hidden, strange = torch.randn(2, 5, 32), torch.full((1, 2, 5, 5), 9.0)
+    first = plain.encoder.block[0](hidden, None, None)
+    found = ours.encoder.block[1](hidden, None, position_bias=strange)
+    assert found[1] is None
+    torch.testing.assert_close(found[0], plain.encoder.block[1](hidden, None, first[1])[0], rtol=0, atol=0)
+
+
 def test_a_network_whose_blocks_have_tables_of_their_own_stays_as_it_is() -> None:
     torch.manual_seed(0)
     network = UMT5EncoderModel(UMT5Config(**SHAPE)).eval()

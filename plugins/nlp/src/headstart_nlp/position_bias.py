@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-PLACE = 2  # of the bias among a block's arguments: hidden states, mask, bias
+NAME, PLACE = "position_bias", 2  # of the bias among a block's arguments: hidden states, mask, bias
 
 
 def own_biases(network: nn.Module) -> None:
@@ -32,7 +32,7 @@ def _share(blocks: list[Any]) -> None:
             # beside nn.Module's own setter: the embedding has one owner, and one name in the state dict
             object.__setattr__(attention, "relative_attention_bias", attentions[0].relative_attention_bias)
             attention.has_relative_attention_bias = True
-        block.register_forward_pre_hook(_without_bias)
+        block.register_forward_pre_hook(_without_bias, with_kwargs=True)
         block.register_forward_hook(_hidden_alone)
 
 
@@ -46,8 +46,10 @@ def _attention(block: Any) -> Any:
     return getattr(parts[0], "SelfAttention", None) if isinstance(parts, nn.ModuleList) and len(parts) else None
 
 
-def _without_bias(_block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (*args[:PLACE], None, *args[PLACE + 1 :])
+def _without_bias(_block: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if NAME in named:
+        return args, {**named, NAME: None}
+    return (*args[:PLACE], None, *args[PLACE + 1 :]), named
 
 
 def _hidden_alone(_block: nn.Module, _args: Any, output: tuple[Any, ...]) -> tuple[Any, ...]:
