@@ -120,6 +120,19 @@ def test_conll_columns_give_sentences_by_document_and_repairs_are_counted(tmp_pa
     assert "1 tags in 1 sentences" in facts["warnings"][0]
 
 
+def test_documents_that_are_counted_are_their_files_and_named_ones_are_everyones(tmp_path):
+    """CoNLL's own files are eng.train and eng.testb: one stem, and other documents."""
+    for name in ("eng.train", "eng.testb"):
+        (tmp_path / name).write_text(COLUMNS, "utf-8")
+    counted = Conll(path=str(tmp_path / "eng.train"), test_path=str(tmp_path / "eng.testb")).examples()
+    assert len({example.group for example in counted}) == len(counted) == 4
+    for name in ("a.jsonl", "b.jsonl"):
+        row = {"words": [name], "tags": ["O"], "document": "letter 7"}
+        (tmp_path / name).write_text(json.dumps(row) + "\n", "utf-8")
+    first, second = Conll(path=str(tmp_path / "a.jsonl"), test_path=str(tmp_path / "b.jsonl")).examples()
+    assert first.group == second.group is not None
+
+
 def test_json_lines_and_untagged_words(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text(json.dumps({"tokens": ["Ann", "ran"], "ner_tags": ["S-PER", "O"]}) + '\n\n{"words": ["Hi"]}\n', "utf-8")

@@ -119,7 +119,8 @@ class Conll(Data):
         return whole
 
     def _examples(self, path: Path, split: str | None) -> Read:
-        sentences = list(_from_json(path) if path.suffix.lower() in JSON_LINES else self._from_columns(path))
+        is_named = path.suffix.lower() in JSON_LINES
+        sentences = list(_from_json(path) if is_named else self._from_columns(path))
         if not sentences:
             raise DataError(f"{path}: holds no sentence")
         found, ended = Read(), is_ended(tag for sentence in sentences for tag in sentence.tags or ())
@@ -130,7 +131,8 @@ class Conll(Data):
                 sound, changed = _sound(sentence, ended=ended)
                 found.tags, found.sentences = found.tags + changed, found.sentences + bool(changed)
                 target = tuple(sound)
-            group = f"{path.stem} {sentence.document}" if sentence.document else None
+            # a document's own name says the same in every file; one that was counted is its file's
+            group = (sentence.document if is_named else f"{stem} {sentence.document}") if sentence.document else None
             meta = {} if split is None else {"split": split}
             found.examples.append(Example(f"{stem}:{number}", sentence.words, target, group, meta))
         return found
